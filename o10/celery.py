@@ -1,0 +1,65 @@
+"""Which jobs run beside the requests, and when?
+
+Loaded by `AppConfig.ready`, never by importing the package. Jobs are safe to run twice and
+late: each does what is due in the database.
+"""
+
+from celery import Celery
+from django.conf import settings
+
+app = Celery("o10")
+
+_options: dict[str, object] = {
+    "broker_url": settings.CELERY_BROKER_URL,
+    "task_ignore_result": True,
+    "task_acks_late": True,
+    "task_default_expires": 60,
+    "worker_prefetch_multiplier": 1,
+    "worker_hijack_root_logger": False,
+    "broker_connection_retry_on_startup": True,
+    "worker_enable_remote_control": False,
+    "worker_send_task_events": False,
+    "timezone": "UTC",
+    "beat_schedule_filename": str(settings.O10_HOME / "celery-beat"),
+    "beat_schedule": {
+        "expire-reservations": {
+            "task": "policies.expire_reservations",
+            "schedule": 2.0,
+            "options": {"expires": 10},
+        },
+        "fold-denials": {
+            "task": "policies.fold_denials",
+            "schedule": 1.0,
+            "options": {"expires": 5},
+        },
+        "write-off-unsettled": {
+            "task": "policies.write_off_unsettled",
+            "schedule": 60.0,
+            "options": {"expires": 60},
+        },
+        "make-partitions": {
+            "task": "ledger.make_partitions",
+            "schedule": 3600.0,
+            "options": {"expires": 3600},
+        },
+        "verify-tail": {
+            "task": "ledger.verify_tail",
+            "schedule": 2.0,
+            "options": {"expires": 5},
+        },
+    },
+}
+if settings.CELERY_BROKER_URL.startswith("filesystem:"):
+    folder = settings.CELERY_BROKER_DIRECTORY
+    folder.mkdir(parents=True, exist_ok=True)
+    _options["broker_transport_options"] = {
+        "data_folder_in": str(folder),
+        "data_folder_out": str(folder),
+        "control_folder": str(folder),
+        "processed_folder": str(folder / "processed"),
+        "store_processed": False,
+        "polling_interval": 0.2,
+    }
+
+app.conf.update(_options)
+app.autodiscover_tasks(["ledger", "policies", "reports"])

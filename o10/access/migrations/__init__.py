@@ -1,0 +1,1 @@
+"""How did the tables of people and keys come to be?"""

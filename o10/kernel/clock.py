@@ -13,13 +13,13 @@ def now() -> datetime:
 
 
 def unix_ms(at: datetime) -> int:
-    """How many milliseconds after 1970-01-01T00:00Z is this aware instant? Exact, rounded down."""
+    """How many whole milliseconds after 1970-01-01T00:00Z is this aware instant?"""
     elapsed = at - _EPOCH
     return (elapsed.days * 86_400 + elapsed.seconds) * 1_000 + elapsed.microseconds // 1_000
 
 
 def unix_us(at: datetime) -> int:
-    """How many microseconds after 1970-01-01T00:00Z is this aware instant? Exact."""
+    """How many microseconds after 1970-01-01T00:00Z is this aware instant?"""
     elapsed = at - _EPOCH
     return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
 

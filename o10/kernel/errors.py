@@ -223,6 +223,6 @@ class RateLimited(Unavailable):
 
 
 class ServiceUnavailable(Unavailable):
-    """Which part is away (database, sealer, policy snapshot)? Fields: `what`, `retry_after_s`."""
+    """Which part is away (database, policy snapshot)? Fields: `what`, `retry_after_s`."""
 
     code = "unavailable"

@@ -41,7 +41,7 @@ class IdMalformed(Rejected):
 
 
 def new_id(prefix: str) -> str:
-    """What is a fresh id with this prefix? Ids made later sort later (to about a microsecond)."""
+    """What is a fresh id with this prefix? Later ids sort later, to about a microsecond."""
     return id_of(prefix, new_uuid())
 
 
@@ -90,12 +90,12 @@ def uuid_of(text: str, prefix: str | None = None) -> UUID:
 
 
 def uid(*, scope: str, key: str, origin_ms: int) -> UUID:
-    """Which UUIDv8 does this key have in this scope? Equal input, equal uid: that is idempotency.
+    """Which UUIDv8 does this key have in this scope? Equal input, equal uid.
 
     Units: `origin_ms` = Unix milliseconds of the thing's own origin (0 for bare client keys),
     so that the index stays ordered by time.
-    Source: 48 bits of milliseconds, then the first 10 bytes of SHA-256 over
-    "o10-uid-v1\\n" + scope + "\\n" + key, version 8 and variant set over them.
+    Source: 48 bits of milliseconds, then the first 10 bytes of SHA-256 over the three lines
+    `o10-uid-v1`, scope and key (joined by line feeds), version 8 and variant set over them.
     """
     if "\n" in scope:
         raise ValueError("a scope is one line")

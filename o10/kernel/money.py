@@ -25,7 +25,7 @@ _CURRENCY = re.compile(r"[A-Z]{3}", re.A)
 
 
 class AmountMalformed(Rejected):
-    """Is this text no amount? A plain decimal of at most 9 decimals within a signed 64-bit nano count."""
+    """Is this text no amount? One has at most 9 decimals and fits signed 64-bit nano-units."""
 
     code = "validation_failed"
 
@@ -115,7 +115,7 @@ def parse_nanos(text: str) -> Nanos:
 
 
 def amount_text(nanos: Nanos) -> str:
-    """How are nano-units written as a plain decimal? At least two decimals, never an exponent."""
+    """How are nano-units written as a plain decimal? Two decimals at least, no exponent."""
     whole, fraction = divmod(abs(nanos), NANOS_PER_UNIT)
     digits = f"{fraction:09d}".rstrip("0").ljust(2, "0")
     return f"{'-' if nanos < 0 else ''}{whole}.{digits}"

@@ -6,15 +6,17 @@ or 25 hours (and one in Apia had none). Nothing here reads the clock or keeps a 
 Source: docs/algorithms/periods.md, whose worked example is also the test's.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from itertools import accumulate
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from o10.kernel.errors import FieldError, Rejected
 
 MAX_DAYS = 3_660
-"""Longest rolling window or fiscal search, in days (ten years): a limit on what a caller can ask."""
+"""Longest rolling window in days (ten years): a limit on what a caller can ask."""
 
 
 class PeriodKind(StrEnum):
@@ -28,7 +30,7 @@ class PeriodKind(StrEnum):
     FISCAL = "fiscal"
     """A 4-, 4- or 5-week month of a `FiscalCalendar`."""
     ROLLING = "rolling"
-    """Windows of `days` local days that follow each other from `start`; a call is in exactly one."""
+    """Windows of `days` local days, one after the other from `start`; a call is in one."""
     FIXED = "fixed"
     """One period with given ends."""
 
@@ -95,18 +97,16 @@ class FiscalCalendar:
         while day >= first + timedelta(weeks=self._weeks(year)):
             first += timedelta(weeks=self._weeks(year))
             year += 1
-        month = 0
-        for month, weeks in enumerate(self._month_weeks(year), start=1):
-            after = first + timedelta(weeks=weeks)
-            if day < after:
-                break
-            first = after
-        return year, month, first, after
+        starts = list(
+            accumulate((timedelta(weeks=w) for w in self._months(year)), initial=timedelta())
+        )
+        month = bisect_right(starts, day - first)
+        return year, month, first + starts[month - 1], first + starts[month]
 
     def _weeks(self, year: int) -> int:
         return 53 if year in self.long_years else 52
 
-    def _month_weeks(self, year: int) -> tuple[int, ...]:
+    def _months(self, year: int) -> tuple[int, ...]:
         months = self.pattern * 4
         return (*months[:-1], months[-1] + self._weeks(year) - 52)
 
@@ -131,6 +131,8 @@ def period_at(
     impossible part; OutsidePeriod (`outside_period`) for a fixed period that does not contain
     the instant or a rolling one that starts after it.
     """
+    if at.tzinfo is None:
+        raise ValueError("an instant carries its offset")
     zone = zone_of(time_zone)
     if kind is PeriodKind.FIXED:
         return _fixed(at, zone, start, end)
@@ -151,7 +153,7 @@ def period_at(
 
 
 def trailing_days(*, at: datetime, days: int, time_zone: str = "UTC") -> Period:
-    """Which are the last `days` local days, today included? A window to read by, not to hold money in.
+    """Which are the last `days` local days, today included? To read by, not to hold money in.
 
     Raises: PeriodMalformed (`validation_failed`).
     """
@@ -165,7 +167,7 @@ def trailing_days(*, at: datetime, days: int, time_zone: str = "UTC") -> Period:
 
 
 def label(period: Period, time_zone: str = "UTC", fiscal: FiscalCalendar | None = None) -> str:
-    """What is this period called on a screen? "Nov 2026", "Q4 2026", "FY2026 P10", "22 Nov 2026".
+    """What is this period called on a screen? "Nov 2026", "Q4 2026", "FY2026 P10".
 
     A rolling, fixed or unnamed fiscal period is written by its first and last local day.
     """
@@ -269,7 +271,13 @@ def _rolling(
 
 
 def _instant(value: datetime | date, zone: ZoneInfo) -> datetime:
-    return value.astimezone(UTC) if isinstance(value, datetime) else day_start(value, zone)
+    if not 2000 <= value.year <= 2200:
+        raise _malformed("/period", "A period lies between the years 2000 and 2200.")
+    if not isinstance(value, datetime):
+        return day_start(value, zone)
+    if value.tzinfo is None:
+        raise _malformed("/period", "An instant carries its offset, such as Z.")
+    return value.astimezone(UTC)
 
 
 def _check_days(days: int) -> None:

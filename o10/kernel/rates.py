@@ -54,7 +54,7 @@ class Rates:
         object.__setattr__(self, "per_million", MappingProxyType(dict(self.per_million)))
 
     def price_of(self, token_class: TokenClass) -> int | None:
-        """What does a million of this class cost? None = not known (for REQUEST: always known)."""
+        """What does a million of this class cost? None = not known."""
         if token_class is TokenClass.REQUEST:
             return self.request_fee_nanos * MILLION
         return self.per_million.get(token_class)
@@ -66,7 +66,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class CostLine:
-    """What does one class of a usage cost? `nanos` = quantity × price / 1,000,000, rounded once."""
+    """What does one class of a usage cost? Quantity × price / 1,000,000, rounded once."""
 
     token_class: TokenClass
     quantity: int

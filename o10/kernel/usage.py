@@ -1,4 +1,4 @@
-"""How many tokens of which billing class did a call use? Disjoint classes from inclusive counts.
+"""How many tokens of which billing class did a call use? Disjoint classes from nested counts.
 
 Providers nest their counts: cached tokens sit inside the input of one and beside the input of
 another, reasoning inside or beside the output. Priced as printed, a token is paid twice or
@@ -73,7 +73,7 @@ class Usage:
 
     @property
     def total_input(self) -> int:
-        """How many input tokens of all classes? What a long-context threshold is compared with."""
+        """How many input tokens of all classes? Long-context thresholds compare with it."""
         return sum(self.of(token_class) for token_class in INPUT_CLASSES)
 
     @property

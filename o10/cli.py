@@ -20,3 +20,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"o10: {error}\n")
         return 2
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,7 +8,7 @@ process with the key can log in and none is stored.
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import psycopg
 from psycopg import sql
@@ -75,34 +75,28 @@ def grant_tables(
     connection: "psycopg.Connection[object]",
     *,
     append_only: Iterable[str],
-    sealer: Mapping[str, str],
+    self_granted: Iterable[str],
 ) -> None:
-    """What may each role do with each table? Runs after every migrate, idempotent.
+    """What may the application do with each table? Runs after every migrate, idempotent.
 
-    `append_only`: tables the application may read and add to, partitions included.
-    `sealer`: table -> privileges of the sealer, for example `SELECT, INSERT`.
+    `append_only`: tables the application may read and add to.
+    `self_granted`: tables (and their partitions) whose own migration decides, column by column.
     """
     database = connection.info.dbname
     app = sql.Identifier(database + APP_SUFFIX)
-    sealer_role = sql.Identifier(database + SEALER_SUFFIX)
-    protected = set(append_only)
+    protected, decided = set(append_only), set(self_granted)
     connection.execute(
-        sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}, {}").format(
-            app, sealer_role
-        )
+        sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}").format(app)
     )
     for table, root in _tables(connection):
+        if root in decided:
+            continue
         name = sql.Identifier(table)
         connection.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(name, app))
         rights = "SELECT, INSERT" if root in protected else "SELECT, INSERT, UPDATE, DELETE"
         if root == "django_migrations":
             rights = "SELECT"
         connection.execute(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(rights), name, app))
-        if root in sealer:
-            connection.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(name, sealer_role))
-            connection.execute(
-                sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(sealer[root]), name, sealer_role)
-            )
 
 
 def _tables(connection: "psycopg.Connection[object]") -> list[tuple[str, str]]:

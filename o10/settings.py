@@ -6,6 +6,7 @@ sentence; `o10.cli` prints it without a traceback.
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +159,7 @@ def _kept_secret(path: Path) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(
-            f"O10_HOME must be a directory this process can write to ({error.strerror}: {path})."
+            f"O10_HOME must be writable for this process ({path}: {error.strerror})."
         ) from error
     with os.fdopen(made, "w") as secret:
         text = secrets.token_urlsafe(48)
@@ -296,7 +297,7 @@ TEMPLATES = [
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [STATIC_DIR]
 STATIC_ROOT = O10_HOME / "static"
-_collected = (STATIC_ROOT / "staticfiles.json").exists()
+_collected = (STATIC_ROOT / "staticfiles.json").exists() or "collectstatic" in sys.argv
 WHITENOISE_USE_FINDERS = not _collected
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

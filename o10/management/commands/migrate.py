@@ -21,9 +21,10 @@ def prepare_roles(alias: str = "owner") -> None:
     try:
         database.provision_roles(connection.connection, secret_key=settings.SECRET_KEY)
     except psycopg.errors.InsufficientPrivilege as error:
+        owner = connection.settings_dict["USER"]
         raise ImproperlyConfigured(
-            f"The role {connection.settings_dict['USER']} of O10_DATABASE_URL must be allowed to "
-            "create the application's roles: ALTER ROLE ... CREATEROLE."
+            f"The role {owner} of O10_DATABASE_URL must be allowed to create the application's "
+            f"roles: ALTER ROLE {owner} CREATEROLE."
         ) from error
 
 
@@ -38,7 +39,7 @@ def grant_roles(alias: str = "owner") -> None:
     database.grant_tables(
         connection.connection,
         append_only=(*ledger.APPEND_ONLY, *policies.APPEND_ONLY, *ACCESS_APPEND_ONLY),
-        sealer=ledger.SEALER_RIGHTS,
+        self_granted=ledger.SELF_GRANTED,
     )
 
 

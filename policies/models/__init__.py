@@ -1,0 +1,48 @@
+"""Which tables does spend control own, and which of them may ever change?
+
+Every model stands in exactly one of the two lists; a test attacks the append-only ones.
+"""
+
+from policies.models.balance import EnvelopeBalance, EnvelopeTree
+from policies.models.decision_log import AnswerLog, DecisionLog, DenialFold
+from policies.models.envelope import Envelope, EnvelopeVersion
+from policies.models.policy import PolicyVersion, TokenKey
+from policies.models.reservation import Reservation
+from policies.models.use_case import Department, UseCase
+
+APPEND_ONLY = (
+    "policies_answer_log",
+    "policies_decision_log",
+    "policies_denial_fold",
+    "policies_envelope_version",
+    "policies_policy_version",
+    "policies_token_key",
+)
+"""Tables on which the application's database role may only SELECT and INSERT."""
+
+MUTABLE = (
+    "policies_department",
+    "policies_use_case",
+    "policies_envelope",
+    "envelope_tree",
+    "envelope_balance",
+    "reservation",
+)
+"""Definitions (their history is in the version tables) and caches of the ledger."""
+
+__all__ = [
+    "APPEND_ONLY",
+    "MUTABLE",
+    "AnswerLog",
+    "DecisionLog",
+    "DenialFold",
+    "Department",
+    "Envelope",
+    "EnvelopeBalance",
+    "EnvelopeTree",
+    "EnvelopeVersion",
+    "PolicyVersion",
+    "Reservation",
+    "TokenKey",
+    "UseCase",
+]

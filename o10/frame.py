@@ -30,7 +30,7 @@ SCREENS = (
     ("Ledger", "ledger", "ledger", ""),
     ("Decisions", "decisions", "policies", "Control"),
 )
-"""Label, URL name, icon, group: the screens that exist. A screen that does not is no dead link."""
+"""Label, URL name, icon, group: the screens that exist; the others are no dead links."""
 
 
 def page_frame(request: HttpRequest) -> dict[str, Any]:

@@ -1,0 +1,74 @@
+"""How much of a request's body is read, and of which type?
+
+One reader for the hot door and for Django's views: it looks at the headers before it touches
+the stream, and never reads more than the path's limit.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from o10.kernel.errors import MalformedBody, TooLarge, UnsupportedMediaType
+
+JSON = ("application/json",)
+_CHUNK = 64 * 1024
+_LONGEST_NAMED_TYPE = 80
+
+
+def read_body(
+    environ: Mapping[str, Any], *, max_bytes: int, media_types: tuple[str, ...] = JSON
+) -> bytes:
+    """Which bytes did the caller send?
+
+    Units: `max_bytes` of the body as sent. `environ` is a WSGI environment (PEP 3333).
+    Raises: UnsupportedMediaType (`unsupported_media_type`); TooLarge (`too_large`), before
+    anything is read when Content-Length says so; MalformedBody (`malformed_body`) when it ends
+    early or is compressed.
+    """
+    check_media_type(environ, media_types=media_types)
+    if environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+        raise MalformedBody(reason="a compressed body is not read here")
+    length = _length(environ)
+    if length is not None and length > max_bytes:
+        raise TooLarge(limit_bytes=max_bytes)
+    wanted = max_bytes + 1 if length is None else length
+    body = _read(environ["wsgi.input"], wanted)
+    if len(body) > max_bytes:
+        raise TooLarge(limit_bytes=max_bytes)
+    if length is not None and len(body) < length:
+        raise MalformedBody(reason="it ends before its Content-Length")
+    return body
+
+
+def check_media_type(environ: Mapping[str, Any], *, media_types: tuple[str, ...]) -> str:
+    """Which of the media types read here is the body's?
+
+    Raises: UnsupportedMediaType (`unsupported_media_type`) with `got` and `accepted`.
+    """
+    stated = str(environ.get("CONTENT_TYPE") or "")
+    media_type = stated.partition(";")[0].strip().lower()
+    if media_type not in media_types:
+        got = stated[:_LONGEST_NAMED_TYPE] or "(none)"
+        raise UnsupportedMediaType(got=got, accepted=", ".join(media_types))
+    return media_type
+
+
+def _length(environ: Mapping[str, Any]) -> int | None:
+    """None = sent in chunks, whose end the server marks."""
+    stated = environ.get("CONTENT_LENGTH")
+    if stated in (None, ""):
+        chunked = environ.get("HTTP_TRANSFER_ENCODING") or environ.get("wsgi.input_terminated")
+        return None if chunked else 0
+    if not (str(stated).isascii() and str(stated).isdigit()):
+        raise MalformedBody(reason="Content-Length is no number")
+    return int(stated)
+
+
+def _read(stream: Any, wanted: int) -> bytes:
+    parts = []
+    while wanted > 0:
+        part = stream.read(min(wanted, _CHUNK))
+        if not part:
+            break
+        parts.append(part)
+        wanted -= len(part)
+    return b"".join(parts)

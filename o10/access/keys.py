@@ -1,0 +1,136 @@
+"""Which caller stands behind this Authorization header?
+
+A key is looked up by the SHA-256 of its secret. What was found is kept in this process for
+half a second, so that a router's burst costs one query and a revocation holds within a second.
+"""
+
+import hmac
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from o10.access import operations, queries
+from o10.access.models import Person, RouterKey
+from o10.access.roles import ROLE_ACTIONS, Action, Role
+from o10.access.secret import has_form, hash_of
+from o10.kernel.errors import Unauthorized
+
+KEPT_S = 0.5
+"""How long a key found in the database is believed without asking again."""
+_MOST_KEPT = 4096
+_TOUCH_EVERY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling, under which role, for which use cases, with which verbs?
+
+    Shape: `key_id` is key_… or, for a session, usr_…; `actor` is what entries name (the same
+    id); `principal` is who answers for it: the person a key was made by, else the key itself.
+    `use_case_slugs` None = all.
+    """
+
+    key_id: str
+    actor: str
+    principal: str
+    role: Role
+    use_case_slugs: frozenset[str] | None
+    verbs: frozenset[Action]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    caller: Caller
+    secret_hash: bytes
+    ends_at: datetime | None
+    until: float
+
+
+_kept: dict[bytes, _Kept] = {}
+_touched: dict[str, float] = {}
+
+
+def authenticate(
+    *,
+    header: str | None,
+    now: datetime,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Caller:
+    """Who sent `Authorization: Bearer o10_…`?
+
+    Raises: Unauthorized (`unauthorized`) with `reason`: missing, malformed, unknown, expired
+    or revoked. The door's sentence does not tell the last three apart.
+    """
+    secret = _bearer(header)
+    secret_hash = hash_of(secret)
+    at = monotonic()
+    kept = _kept.get(secret_hash)
+    if kept is None or kept.until <= at:
+        kept = _look_up(secret_hash, at=at, now=now)
+    if not hmac.compare_digest(kept.secret_hash, secret_hash):
+        raise Unauthorized(reason="unknown")
+    if kept.ends_at is not None and kept.ends_at <= now:
+        raise Unauthorized(reason="expired")
+    _touch(kept.caller.key_id, at=at, now=now)
+    return kept.caller
+
+
+def caller_of_person(person: Person) -> Caller:
+    """Which caller is a signed-in person?
+
+    Raises: Unauthorized (`unauthorized`) when the person is no longer active.
+    """
+    if not person.is_active:
+        raise Unauthorized(reason="inactive")
+    role = Role(person.role)
+    return Caller(person.id, person.id, person.id, role, None, ROLE_ACTIONS[role])
+
+
+def forget() -> None:
+    """Drops what this process believes about keys: after a change made here, and in tests."""
+    _kept.clear()
+    _touched.clear()
+
+
+def _bearer(header: str | None) -> str:
+    if not header:
+        raise Unauthorized(reason="missing")
+    scheme, _, secret = header.partition(" ")
+    secret = secret.strip()
+    if scheme.lower() != "bearer" or not has_form(secret):
+        raise Unauthorized(reason="malformed")
+    return secret
+
+
+def _look_up(secret_hash: bytes, *, at: float, now: datetime) -> _Kept:
+    key = queries.find_key_by_hash(secret_hash)
+    if key is None:
+        _kept.pop(secret_hash, None)
+        raise Unauthorized(reason="unknown")
+    if key.revoked_at is not None and key.revoked_at <= now:
+        _kept.pop(secret_hash, None)
+        raise Unauthorized(reason="revoked")
+    kept = _Kept(_caller(key), bytes(key.secret_hash), key.expires_at, at + KEPT_S)
+    if len(_kept) >= _MOST_KEPT:
+        _kept.clear()
+    _kept[secret_hash] = kept
+    return kept
+
+
+def _caller(key: RouterKey) -> Caller:
+    role = Role(key.role)
+    allowed = ROLE_ACTIONS[role]
+    verbs = allowed if key.verbs is None else allowed & frozenset(map(Action, key.verbs))
+    scope = None if key.use_cases is None else frozenset(key.use_cases)
+    return Caller(key.id, key.id, key.created_by_id or key.id, role, scope, verbs)
+
+
+def _touch(key_id: str, *, at: float, now: datetime) -> None:
+    last = _touched.get(key_id)
+    if last is not None and at - last < _TOUCH_EVERY.total_seconds():
+        return
+    if len(_touched) >= _MOST_KEPT:
+        _touched.clear()
+    _touched[key_id] = at
+    operations.note_use(key_id=key_id, now=now, no_more_than_every=_TOUCH_EVERY)

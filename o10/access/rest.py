@@ -1,0 +1,195 @@
+"""How does the ordinary API know its caller, check the role, read a body and answer?
+
+Views name one action for each method they answer (`actions`): the table of roles and paths is
+read from there by the tests. A view is parse, one facade call, render.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+from django.http import HttpResponse
+from rest_framework.authentication import BaseAuthentication, CSRFCheck
+from rest_framework.exceptions import MethodNotAllowed
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from o10.access import checks, keys
+from o10.access.body import JSON, read_body
+from o10.access.models import Person
+from o10.access.roles import Action
+from o10.kernel import clock
+from o10.kernel.errors import FieldError, Forbidden, Unauthorized, ValidationFailed
+from o10.wire.decoding import decode
+
+ANYONE = None
+"""The action of a method that needs no caller."""
+MAX_LIMIT = 200
+_DEFAULT_LIMIT = 50
+_UNKNOWN = object()
+_KEY = re.compile(r"[\x21-\x7e]{1,128}", re.A)
+_ENCODER = msgspec.json.Encoder()
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+
+
+class KeyOrSession(BaseAuthentication):
+    """Who is calling: the key in the Authorization header, else the person of the session?
+
+    A request with a key needs no CSRF token: a browser never adds that header by itself.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Person | None, keys.Caller] | None:
+        """Returns the person (None for a key) and the caller; None for a stranger.
+
+        Raises: Unauthorized; Forbidden when a session's write has no CSRF token.
+        """
+        header = request.META.get("HTTP_AUTHORIZATION")
+        if header:
+            return None, keys.authenticate(header=header, now=clock.now())
+        person = getattr(request._request, "user", None)
+        if not isinstance(person, Person):
+            return None
+        _check_csrf(request)
+        return person, keys.caller_of_person(person)
+
+    def authenticate_header(self, request: Request) -> str:
+        """What does WWW-Authenticate say?"""
+        return 'Bearer realm="o10"'
+
+
+class Authenticated(BasePermission):
+    """May the caller use this method of this view?"""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Raises with the reason instead of returning false.
+
+        Raises: Unauthorized; Forbidden; MethodNotAllowed for a method without an action.
+        """
+        method = request.method or "GET"
+        actions = getattr(view, "actions", {})
+        action = actions.get("GET" if method == "HEAD" else method, _UNKNOWN)
+        if action is ANYONE or method == "OPTIONS":
+            return True
+        caller = caller_of(request)
+        if not isinstance(action, Action):
+            raise MethodNotAllowed(method)
+        checks.check(caller=caller, action=action)
+        return True
+
+
+class Door(APIView):
+    """What do all views of the ordinary API have in common? Their actions and body limits."""
+
+    actions: ClassVar[Mapping[str, Action | None]] = {}
+    max_bytes: ClassVar[int] = 64 * 1024
+    media_types: ClassVar[tuple[str, ...]] = JSON
+
+    def read(self, request: Request) -> bytes:
+        """Which bytes did the caller send? Raises: as `read_body`."""
+        return read_body(request.META, max_bytes=self.max_bytes, media_types=self.media_types)
+
+    def parse(self, request: Request, kind: type[Body]) -> Body:
+        """Which value did the caller send? Raises: as `read_body` and `decode`."""
+        return decode(kind, self.read(request), max_bytes=self.max_bytes)
+
+
+def caller_of(request: Request) -> keys.Caller:
+    """Which caller has been authenticated?
+
+    Raises: Unauthorized (`unauthorized`).
+    """
+    if not isinstance(request.auth, keys.Caller):
+        raise Unauthorized(reason="missing")
+    return request.auth
+
+
+def answer(
+    payload: object, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """How is this value sent? As JSON; instants in RFC 3339, UTC."""
+    return HttpResponse(
+        _ENCODER.encode(payload),
+        status=status,
+        headers=dict(headers or {}),
+        content_type="application/json",
+    )
+
+
+def query_of(request: Request, *, allowed: frozenset[str]) -> dict[str, str]:
+    """Which query parameters came? A misspelt filter must not become no filter.
+
+    Raises: ValidationFailed (`validation_failed`) for an unknown or repeated one, or one with
+    control characters.
+    """
+    wrong = []
+    found = {}
+    for name, values in request.query_params.lists():
+        if name not in allowed:
+            message = f"Known parameters: {', '.join(sorted(allowed))}."
+            wrong.append(FieldError(f"/{name[:64]}", "unknown_field", message))
+        elif len(values) > 1:
+            wrong.append(FieldError(f"/{name}", "repeated", "Send it once."))
+        elif len(values[0]) > 512 or any(ord(letter) < 32 for letter in values[0]):
+            wrong.append(FieldError(f"/{name}", "bad_format", "Too long, or not plain text."))
+        else:
+            found[name] = values[0]
+    if wrong:
+        raise ValidationFailed(errors=wrong[:MAX_LIMIT])
+    return found
+
+
+def limit_of(query: Mapping[str, str]) -> int:
+    """How many items may one page hold? 1 to 200, default 50.
+
+    Raises: ValidationFailed (`validation_failed`).
+    """
+    stated = query.get("limit", str(_DEFAULT_LIMIT))
+    if stated.isascii() and stated.isdigit() and len(stated) <= 4:
+        limit = int(stated)
+        if 1 <= limit <= MAX_LIMIT:
+            return limit
+    message = f"A whole number from 1 to {MAX_LIMIT}."
+    raise ValidationFailed(errors=[FieldError("/limit", "out_of_range", message)])
+
+
+def idempotency_key_of(environ: Mapping[str, Any], *, request_id: str | None) -> str | None:
+    """Under which key is this write repeated safely: the header's, else the body's?
+
+    Raises: ValidationFailed (`validation_failed`) when the header is no plain text of 1 to 128
+    characters, or differs from `request_id`.
+    """
+    stated = environ.get("HTTP_IDEMPOTENCY_KEY")
+    if stated is None:
+        return request_id
+    if _KEY.fullmatch(stated) is None:
+        message = "The Idempotency-Key header has 1 to 128 visible ASCII characters."
+        raise ValidationFailed(errors=[FieldError("/request_id", "bad_format", message)])
+    if request_id not in (None, stated):
+        message = "The Idempotency-Key header and request_id differ."
+        raise ValidationFailed(errors=[FieldError("/request_id", "differs", message)])
+    return str(stated)
+
+
+def version_of(request: Request) -> int | None:
+    """Which version does If-Match name? None when it is absent or `*`.
+
+    Raises: ValidationFailed (`validation_failed`) when it is no version we gave.
+    """
+    stated = request.headers.get("If-Match", "*").strip()
+    if stated == "*":
+        return None
+    found = re.fullmatch(r'"?v?([0-9]{1,9})"?', stated, re.A)
+    if found is None:
+        message = "If-Match takes the ETag of the last answer."
+        raise ValidationFailed(errors=[FieldError("", "bad_format", message)])
+    return int(found[1])
+
+
+def _check_csrf(request: Request) -> None:
+    check = CSRFCheck(lambda _: HttpResponse())
+    check.process_request(request._request)
+    if check.process_view(request._request, lambda _: HttpResponse(), (), {}):
+        raise Forbidden(reason="csrf")

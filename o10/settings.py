@@ -264,7 +264,9 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "o10.middleware.Problems",
 ]
+CSRF_FAILURE_VIEW = "o10.problems.csrf_failure"
 ROOT_URLCONF = "o10.urls"
 WSGI_APPLICATION = "o10.wsgi.application"
 AUTH_USER_MODEL = "access.Person"

@@ -8,7 +8,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
 from o10.management.commands import codemap
-from o10.settings import SETTINGS, read_settings
+from o10.settings import SETTINGS, read_settings  # noqa: TID251 - the table of settings
 from tests.architecture.source import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -7,9 +7,11 @@ customer) is accepted too.
 Source: contract.md section 4.2; CloudEvents 1.0.2; docs at https://cloudevents.io.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -86,7 +88,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def key(self) -> str:
-        """Which idempotency key has the record? `<source>\\n<id>`: neither holds a line feed."""
+        """Which idempotency key has it? Source, line feed, id: neither has one inside."""
         return f"{self.source}\n{self.id}"
 
 
@@ -128,9 +130,9 @@ def decode_usage(
             return _without_clashes(records)
     raw = parse(body)
     if event_attributes is not None:
-        raw = {**event_attributes, "data": raw}
-    rows, many = _rows(raw, media)
-    return _without_clashes(_read(rows, many))
+        attributes = {name: unquote(value) for name, value in event_attributes.items()}
+        raw = {"specversion": "", **attributes, "data": raw}
+    return _without_clashes(_read(_rows(raw, media)))
 
 
 def _native(body: bytes) -> list[UsageRecord] | None:
@@ -142,22 +144,21 @@ def _native(body: bytes) -> list[UsageRecord] | None:
     return records if 1 <= len(records) <= f.MAX_ROWS else None
 
 
-def _rows(raw: Any, media: str) -> tuple[list[Any], bool]:
+def _rows(raw: Any, media: str) -> list[tuple[str, Any]]:
     if isinstance(raw, list) and media != STRUCTURED:
         if not 1 <= len(raw) <= f.MAX_ROWS:
             message = f"From 1 to {f.MAX_ROWS} records, got {len(raw)}."
             raise ValidationFailed(errors=[FieldError("", "too_many", message)])
-        return raw, True
+        return [(f"/{index}", row) for index, row in enumerate(raw)]
     if isinstance(raw, dict) and media != BATCH:
-        return [raw], False
+        return [("", raw)]
     raise MalformedBody(expected="an array of events" if media == BATCH else "a record")
 
 
-def _read(rows: list[Any], many: bool) -> list[UsageRecord]:  # noqa: FBT001
+def _read(rows: list[tuple[str, Any]]) -> list[UsageRecord]:
     records: list[UsageRecord] = []
     found: list[FieldError] = []
-    for index, row in enumerate(rows):
-        at = f"/{index}" if many else ""
+    for at, row in rows:
         problems, record = _one(row, at)
         found += problems
         if record is not None:
@@ -212,19 +213,20 @@ def _record_of(event: CloudEvent) -> dict[str, Any]:
 def _meter(event_data: dict[str, Any]) -> dict[str, Any]:
     record = dict(event_data)
     counts = {"input_tokens": 0, "output_tokens": 0}
-    tokens = record.pop("tokens")
-    # Metering peers send numbers as text.
-    counts[_METERS[record.pop("type")]] = (
-        int(tokens)
-        if isinstance(tokens, str) and tokens.isascii() and tokens.isdigit()
-        else tokens
-    )
+    counts[_METERS[record.pop("type")]] = _number(record.pop("tokens"))
     record["usage"] = counts
     return record
 
 
+def _number(tokens: Any) -> Any:
+    # Metering peers send numbers as text; anything else is left for the field's own check.
+    if isinstance(tokens, str) and re.fullmatch(r"[0-9]{1,10}", tokens):
+        return int(tokens)
+    return tokens
+
+
 def _without_clashes(records: list[UsageRecord]) -> tuple[UsageRecord, ...]:
-    """Is each key there once? The same record twice is one record; two contents are a mistake."""
+    """Is each key there once? A record sent twice is one; two contents are a mistake."""
     by_key: dict[str, UsageRecord] = {}
     found = []
     for index, record in enumerate(records):

@@ -68,6 +68,10 @@ def _readable(value: str) -> str | None:
     return "must name a file this process can read"
 
 
+def _not_yet(value: str) -> str | None:
+    return "is not served by this version: leave it empty" if value else None
+
+
 SETTINGS = (
     Setting("O10_HOME", ".o10", "directory", "data directory: database, keys, static files"),
     Setting(
@@ -111,9 +115,9 @@ SETTINGS = (
         "smtp://user:password@host:587 for mail; empty = mail is written to the log",
         _scheme("smtp", "smtps"),
     ),
-    Setting("O10_OIDC_ISSUER", "", "URL", "single sign-on: issuer", _scheme("https", "http")),
-    Setting("O10_OIDC_CLIENT_ID", "", "text", "single sign-on: client id"),
-    Setting("O10_OIDC_CLIENT_SECRET", "", "text", "single sign-on: client secret"),
+    Setting("O10_OIDC_ISSUER", "", "URL", "single sign-on: issuer; not yet served", _not_yet),
+    Setting("O10_OIDC_CLIENT_ID", "", "text", "single sign-on; not yet served", _not_yet),
+    Setting("O10_OIDC_CLIENT_SECRET", "", "text", "single sign-on; not yet served", _not_yet),
     Setting("O10_REPORTING_CURRENCY", "USD", "ISO 4217", "currency of the ledger", _currency),
     Setting("O10_TIME_ZONE", "UTC", "IANA zone", "zone of the company's days", _zone),
     Setting(
@@ -179,11 +183,6 @@ O10_TIME_ZONE = _values["O10_TIME_ZONE"]
 O10_SIGNING_KEY_FILE = _values["O10_SIGNING_KEY_FILE"] or str(
     O10_HOME / "keys" / "ledger_ed25519.pem"
 )
-O10_OIDC = {
-    "issuer": _values["O10_OIDC_ISSUER"],
-    "client_id": _values["O10_OIDC_CLIENT_ID"],
-    "client_secret": _values["O10_OIDC_CLIENT_SECRET"],
-}
 O10_SECRET_KEY_GIVEN = bool(_values["O10_SECRET_KEY"])
 
 SECRET_KEY = _values["O10_SECRET_KEY"] or _kept_secret(O10_HOME / "secrets" / "secret_key")

@@ -2,8 +2,8 @@
 
 A document is what an entry says beyond its 38 fields; the entry carries its hash in `doc`. The
 bytes are a subset of RFC 8785 on which sorted-key JSON of the standard library gives the same
-bytes: objects, arrays, strings, integers and null, no fractions, no booleans; an integer outside
-+/-2^53 stands as a decimal string.
+bytes: objects, arrays, strings, integers and null, no fractions, no booleans; an integer
+outside +/-2^53 stands as a decimal string.
 Source: RFC 8785 section 3.2; docs/algorithms/canonical-image.md.
 """
 

@@ -1,0 +1,63 @@
+"""Which tables has the ledger, and which of them may change?"""
+
+from typing import Final
+
+from ledger.models.anchor import Anchor
+from ledger.models.checkpoint import Checkpoint
+from ledger.models.document import Document
+from ledger.models.entry import Entry
+from ledger.models.idem import IdempotencyKey, Reversed
+from ledger.models.ledger import Ledger
+from ledger.models.period import LedgerPeriod
+from ledger.models.registry import RegistryRow
+from ledger.models.rollup import RollupDay, RollupHour
+from ledger.models.seal import Seal, SealState
+from ledger.models.tile import Tile
+from ledger.models.verification import Verification
+
+APPEND_ONLY: Final = frozenset(
+    {
+        "ledger_entry",
+        "ledger_idem",
+        "ledger_reversed",
+        "ledger_document",
+        "ledger_registry",
+        "ledger_seal",
+        "ledger_tile",
+        "ledger_checkpoint",
+        "ledger_anchor",
+        "ledger_verification",
+    }
+)
+"""Tables whose rows are final: no role may UPDATE, DELETE or TRUNCATE them."""
+
+PERIOD_FROZEN: Final = frozenset({"ledger_period"})
+"""Tables whose rows move one way and stand still once their period is closed."""
+
+MUTABLE: Final = frozenset({"ledger_ledger", "ledger_seal_state", "rollup_hour", "rollup_day"})
+"""Caches and settings; the caches are recomputed from entries by `ledger_verify`."""
+
+SELF_GRANTED: Final = APPEND_ONLY | PERIOD_FROZEN | MUTABLE
+"""Tables that migration 0003 grants by itself, column by column; nobody grants them again."""
+
+__all__ = [
+    "APPEND_ONLY",
+    "MUTABLE",
+    "PERIOD_FROZEN",
+    "SELF_GRANTED",
+    "Anchor",
+    "Checkpoint",
+    "Document",
+    "Entry",
+    "IdempotencyKey",
+    "Ledger",
+    "LedgerPeriod",
+    "RegistryRow",
+    "Reversed",
+    "RollupDay",
+    "RollupHour",
+    "Seal",
+    "SealState",
+    "Tile",
+    "Verification",
+]

@@ -1,0 +1,69 @@
+"""Who keeps the balances when the ledger's own doors move money?
+
+The ledger knows no envelopes. Policies puts a function into this one slot when it starts;
+usage, adjustments and reversals hand it their effects and write the versions it gives back.
+While the slot is empty such a write is refused: an amount without its balance would be a silent
+overdraft.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from o10.kernel.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """By how much does one entry move the balances of its envelope path?
+
+    Units: nanos of the ledger's currency. `unguarded_nanos` is the part of the amount that was
+    never held: positive amounts of unguarded kinds, 0 for the others.
+    """
+
+    envelope_id: int
+    effective_at: datetime
+    amount_nanos: int
+    held_nanos: int = 0
+    unsettled_nanos: int = 0
+    unguarded_nanos: int = 0
+
+
+Keeper = Callable[[Sequence[Effect]], Sequence[int]]
+"""Locks the trees of the effects, applies them, answers the tree version of each."""
+
+_keeper: Keeper | None = None
+
+
+class ExposureUnkept(Unavailable):
+    """Is nobody there who keeps the balances?"""
+
+    code = "unavailable"
+
+
+def set_exposure_keeper(keeper: Keeper) -> None:
+    """Who keeps the balances from now on? Called once, by the app that owns envelopes."""
+    global _keeper  # noqa: PLW0603 - the one slot through which the ledger calls upwards
+    _keeper = keeper
+
+
+def keep_exposure(effects: Sequence[Effect]) -> list[int]:
+    """Which version has the tree of each effect after it? 0 where nothing moves.
+
+    Raises: ExposureUnkept (`unavailable`) while the slot is empty; what the keeper raises.
+    Locks: what the keeper locks; call it after interning and before `append`.
+    """
+    moving = [
+        effect
+        for effect in effects
+        if effect.amount_nanos + effect.held_nanos + effect.unsettled_nanos
+    ]
+    if not moving:
+        return [0] * len(effects)
+    if _keeper is None:
+        raise ExposureUnkept(what="the keeper of balances")
+    versions = iter(_keeper(moving))
+    return [
+        next(versions) if e.amount_nanos + e.held_nanos + e.unsettled_nanos else 0
+        for e in effects
+    ]

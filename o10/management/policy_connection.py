@@ -1,4 +1,4 @@
-"""How does a command speak to the policy API? One kept connection per thread, JSON both ways."""
+"""How does a command speak to the policy API? One kept connection per thread."""
 
 import http.client
 import json

@@ -1,7 +1,8 @@
 """Which requests does a public trace hold? Rows of a CSV (gzip too) as calls with token counts.
 
 Formats are told apart by their header: Azure LLM 2023, Mooncake, BurstGPT, ServeGen rates.
-Source: github.com/Azure/AzurePublicDataset, kvcache-ai/Mooncake, HPMLL/BurstGPT, alibaba/ServeGen.
+Source, on GitHub: Azure/AzurePublicDataset, kvcache-ai/Mooncake, HPMLL/BurstGPT,
+alibaba/ServeGen.
 """
 
 import csv
@@ -78,7 +79,7 @@ def _burstgpt(row: Row) -> tuple[float, Sizes]:
 
 
 def _servegen(row: Row) -> tuple[float, Sizes]:
-    """Hourly totals: as many calls as the hour had, each of the mean size, rests to the first."""
+    """Hourly totals: as many calls as the hour had, of the mean size, rests to the first."""
     count = int(float(row["requests"]))
     total_in, total_out = int(float(row["input_tokens"])), int(float(row["output_tokens"]))
     if count <= 0:

@@ -140,9 +140,8 @@ class Command(BaseCommand):
         times = sorted(tally.authorize_seconds)
         say = self.stdout.write
         say(f"replay      {load.run}")
-        say(
-            f"requests    {tally.requests} in {seconds:.1f} s ({tally.requests / seconds:.0f}/s)"
-        )
+        rate = tally.requests / seconds
+        say(f"requests    {tally.requests} in {seconds:.1f} s ({rate:.0f}/s)")
         say(f"settled     {tally.settled}")
         for code, count in tally.denials.most_common():
             say(f"denied      {count} {code}")

@@ -21,6 +21,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
 from rest_framework import exceptions as rest_errors
 
+from o10.access.body import MethodNotAllowed
 from o10.kernel.errors import (
     Conflict,
     Corrupt,
@@ -51,12 +52,6 @@ class BadRequest(Rejected):
     """Is the request unreadable before its body: host, path, header?"""
 
     code = "bad_request"
-
-
-class MethodNotAllowed(Rejected):
-    """Does this path not answer this method? Fields: `method`, `allowed`."""
-
-    code = "method_not_allowed"
 
 
 class NotAcceptable(Rejected):
@@ -113,7 +108,11 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
         "method_not_allowed": Answer(
             405,
             "Method not allowed",
-            ("{method} is not answered here; allowed: {allowed}.", "Use another method."),
+            (
+                "{method} is not answered here; allowed: {allowed}.",
+                "{method} is not answered here.",
+                "Use another method.",
+            ),
         ),
         "not_acceptable": Answer(
             406, "Not acceptable", ("The answer is not available in a type you accept.",)
@@ -410,8 +409,8 @@ def _headers(error: O10Error, status: int) -> list[tuple[str, str]]:
         return [("WWW-Authenticate", f'Bearer realm="o10"{invalid}')]
     if isinstance(error, Unavailable):
         return [("Retry-After", str(error.fields.get("retry_after_s", 1)))]
-    if isinstance(error, MethodNotAllowed):
-        return [("Allow", _short(error.fields.get("allowed", "")))]
+    if isinstance(error, MethodNotAllowed) and "allowed" in error.fields:
+        return [("Allow", _short(error.fields["allowed"]))]
     return []
 
 

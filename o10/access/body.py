@@ -1,17 +1,32 @@
-"""How much of a request's body is read, and of which type?
+"""How much of a request's body is read, of which type, and under which idempotency key?
 
 One reader for the hot door and for Django's views: it looks at the headers before it touches
 the stream, and never reads more than the path's limit.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from o10.kernel.errors import MalformedBody, TooLarge, UnsupportedMediaType
+from o10.kernel.errors import (
+    FieldError,
+    MalformedBody,
+    Rejected,
+    TooLarge,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 
 JSON = ("application/json",)
 _CHUNK = 64 * 1024
+_KEY = re.compile(r"[\x21-\x7e]{1,128}", re.A)
 _LONGEST_NAMED_TYPE = 80
+
+
+class MethodNotAllowed(Rejected):
+    """Does this path not answer this method? Fields: `method`, `allowed`."""
+
+    code = "method_not_allowed"
 
 
 def read_body(
@@ -50,6 +65,24 @@ def check_media_type(environ: Mapping[str, Any], *, media_types: tuple[str, ...]
         got = stated[:_LONGEST_NAMED_TYPE] or "(none)"
         raise UnsupportedMediaType(got=got, accepted=", ".join(media_types))
     return media_type
+
+
+def idempotency_key_of(environ: Mapping[str, Any], *, request_id: str | None) -> str | None:
+    """Under which key is this write repeated safely: the header's, else the body's?
+
+    Raises: ValidationFailed (`validation_failed`) when the header is no plain text of 1 to 128
+    characters, or differs from `request_id`.
+    """
+    stated = environ.get("HTTP_IDEMPOTENCY_KEY")
+    if stated is None:
+        return request_id
+    if _KEY.fullmatch(stated) is None:
+        message = "The Idempotency-Key header has 1 to 128 visible ASCII characters."
+        raise ValidationFailed(errors=[FieldError("/request_id", "bad_format", message)])
+    if request_id not in (None, stated):
+        message = "The Idempotency-Key header and request_id differ."
+        raise ValidationFailed(errors=[FieldError("/request_id", "differs", message)])
+    return str(stated)
 
 
 def _length(environ: Mapping[str, Any]) -> int | None:

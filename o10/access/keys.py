@@ -1,25 +1,42 @@
-"""Which caller stands behind this Authorization header?
+"""Which caller stands behind this Authorization header, and how are stored secrets wrapped?
 
 A key is looked up by the SHA-256 of its secret. What was found is kept in this process for
 half a second, so that a router's burst costs one query and a revocation holds within a second.
 """
 
 import hmac
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+
 from o10.access import operations, queries
 from o10.access.models import Person, RouterKey
 from o10.access.roles import ROLE_ACTIONS, Action, Role
 from o10.access.secret import has_form, hash_of
-from o10.kernel.errors import Unauthorized
+from o10.kernel.errors import Corrupt, Unauthorized
 
 KEPT_S = 0.5
 """How long a key found in the database is believed without asking again."""
 _MOST_KEPT = 4096
 _TOUCH_EVERY = timedelta(minutes=1)
+
+
+_WRAP_VERSION = b"\x01"
+_NONCE_BYTES = 12
+
+
+class SecretUnreadable(Corrupt):
+    """Was a stored secret wrapped under another secret key, or changed?"""
+
+    code = "secret_unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +108,32 @@ def forget() -> None:
     """Drops what this process believes about keys: after a change made here, and in tests."""
     _kept.clear()
     _touched.clear()
+
+
+def wrap(secret: bytes) -> bytes:
+    """How is a secret stored? AES-256-GCM under a key derived from the secret key.
+
+    Shape: version byte 1, nonce of 12 bytes, ciphertext with its tag.
+    """
+    nonce = os.urandom(_NONCE_BYTES)
+    return _WRAP_VERSION + nonce + _wrapping().encrypt(nonce, secret, _WRAP_VERSION)
+
+
+def unwrap(wrapped: bytes) -> bytes:
+    """Which secret was stored?
+
+    Raises: SecretUnreadable when it was wrapped under another secret key, or changed.
+    """
+    version, nonce = wrapped[:1], wrapped[1 : 1 + _NONCE_BYTES]
+    try:
+        return _wrapping().decrypt(nonce, wrapped[1 + _NONCE_BYTES :], version)
+    except (InvalidTag, ValueError) as error:
+        raise SecretUnreadable(bytes=len(wrapped)) from error
+
+
+def _wrapping() -> AESGCM:
+    derive = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"o10-wrap-v1")
+    return AESGCM(derive.derive(settings.SECRET_KEY.encode()))
 
 
 def _bearer(header: str | None) -> str:

@@ -6,11 +6,11 @@ read from there by the tests. A view is parse, one facade call, render.
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 from django.http import HttpResponse
-from rest_framework.authentication import BaseAuthentication, CSRFCheck
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -20,8 +20,9 @@ from o10.access import checks, keys
 from o10.access.body import JSON, read_body
 from o10.access.models import Person
 from o10.access.roles import Action
+from o10.access.sessions import find_caller
 from o10.kernel import clock
-from o10.kernel.errors import FieldError, Forbidden, Unauthorized, ValidationFailed
+from o10.kernel.errors import FieldError, Unauthorized, ValidationFailed
 from o10.wire.decoding import decode
 
 ANYONE = None
@@ -29,7 +30,6 @@ ANYONE = None
 MAX_LIMIT = 200
 _DEFAULT_LIMIT = 50
 _UNKNOWN = object()
-_KEY = re.compile(r"[\x21-\x7e]{1,128}", re.A)
 _ENCODER = msgspec.json.Encoder()
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -46,14 +46,11 @@ class KeyOrSession(BaseAuthentication):
 
         Raises: Unauthorized; Forbidden when a session's write has no CSRF token.
         """
-        header = request.META.get("HTTP_AUTHORIZATION")
-        if header:
-            return None, keys.authenticate(header=header, now=clock.now())
-        person = getattr(request._request, "user", None)
-        if not isinstance(person, Person):
+        caller = find_caller(request._request, now=clock.now())
+        if caller is None:
             return None
-        _check_csrf(request)
-        return person, keys.caller_of_person(person)
+        person = getattr(request._request, "user", None)
+        return (person if isinstance(person, Person) else None), caller
 
     def authenticate_header(self, request: Request) -> str:
         """What does WWW-Authenticate say?"""
@@ -155,24 +152,6 @@ def limit_of(query: Mapping[str, str]) -> int:
     raise ValidationFailed(errors=[FieldError("/limit", "out_of_range", message)])
 
 
-def idempotency_key_of(environ: Mapping[str, Any], *, request_id: str | None) -> str | None:
-    """Under which key is this write repeated safely: the header's, else the body's?
-
-    Raises: ValidationFailed (`validation_failed`) when the header is no plain text of 1 to 128
-    characters, or differs from `request_id`.
-    """
-    stated = environ.get("HTTP_IDEMPOTENCY_KEY")
-    if stated is None:
-        return request_id
-    if _KEY.fullmatch(stated) is None:
-        message = "The Idempotency-Key header has 1 to 128 visible ASCII characters."
-        raise ValidationFailed(errors=[FieldError("/request_id", "bad_format", message)])
-    if request_id not in (None, stated):
-        message = "The Idempotency-Key header and request_id differ."
-        raise ValidationFailed(errors=[FieldError("/request_id", "differs", message)])
-    return str(stated)
-
-
 def version_of(request: Request) -> int | None:
     """Which version does If-Match name? None when it is absent or `*`.
 
@@ -186,10 +165,3 @@ def version_of(request: Request) -> int | None:
         message = "If-Match takes the ETag of the last answer."
         raise ValidationFailed(errors=[FieldError("", "bad_format", message)])
     return int(found[1])
-
-
-def _check_csrf(request: Request) -> None:
-    check = CSRFCheck(lambda _: HttpResponse())
-    check.process_request(request._request)
-    if check.process_view(request._request, lambda _: HttpResponse(), (), {}):
-        raise Forbidden(reason="csrf")

@@ -1,0 +1,111 @@
+"""How is a spend verb answered before Django's handler is reached?
+
+A WSGI application around Django's: a POST to a verb with a key is answered here, without
+middleware, session, URL resolver or DRF; everything else goes on to Django, also a verb asked
+by a signed-in person.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import structlog
+from django.conf import settings
+from django.db import close_old_connections
+
+from o10.access.keys import authenticate
+from o10.kernel import clock
+from o10.kernel.errors import Unauthorized
+from policies.plane.verbs import VERBS, Verb
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    409: "Conflict",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+_HEADERS = [
+    ("Content-Type", "application/json"),
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+]
+_log = structlog.get_logger("policies.plane")
+
+
+class Problem(Protocol):
+    """How does the wiring write a failure? (o10.problems.Rendered)"""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class RenderProblem(Protocol):
+    """Injected, since sentences and HTTP codes stand above this app."""
+
+    def __call__(self, failure: Exception, *, path: str) -> Problem:
+        """Which problem+json tells this failure?"""
+        ...
+
+
+class PlaneApp:
+    """Which requests are answered here, and which go on to Django?"""
+
+    def __init__(self, django_app: Wsgi, render_problem: RenderProblem) -> None:
+        self._django_app = django_app
+        self._render_problem = render_problem
+        self._verbs = VERBS if settings.O10_HOT_PATH else {}
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answers one request (PEP 3333)."""
+        verb = self._verbs.get(environ.get("PATH_INFO", ""))
+        if verb is None or environ.get("REQUEST_METHOD") != "POST" or _by_session(environ):
+            return self._django_app(environ, start_response)
+        close_old_connections()
+        try:
+            body = _answer(environ, verb)
+        except Exception as failure:  # noqa: BLE001 - the edge: every failure gets an answer
+            return self._fail(environ, start_response, failure)
+        finally:
+            close_old_connections()
+        headers = [*_HEADERS, ("Content-Length", str(len(body)))]
+        start_response("200 OK", headers)
+        return [body]
+
+    def _fail(
+        self, environ: Environ, start_response: StartResponse, failure: Exception
+    ) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        problem = self._render_problem(failure, path=path)
+        if problem.status >= 500:
+            _log.warning("verb_failed", path=path, status=problem.status)
+        headers = [*problem.headers, ("X-Content-Type-Options", "nosniff")]
+        headers.append(("Content-Length", str(len(problem.body))))
+        start_response(f"{problem.status} {_REASONS.get(problem.status, 'Error')}", headers)
+        return [problem.body]
+
+
+def _answer(environ: Environ, verb: Verb) -> bytes:
+    now = clock.now()
+    header = environ.get("HTTP_AUTHORIZATION")
+    if not header:
+        raise Unauthorized(reason="missing")
+    return verb.run(environ, authenticate(header=header, now=now), now)
+
+
+def _by_session(environ: Environ) -> bool:
+    """A person at a browser: Django knows sessions and CSRF, this door does not."""
+    cookie = f"{settings.SESSION_COOKIE_NAME}="
+    return "HTTP_AUTHORIZATION" not in environ and cookie in environ.get("HTTP_COOKIE", "")

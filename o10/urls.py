@@ -10,6 +10,8 @@ urlpatterns = [
     path("api/v1/", include("policies.plane.views")),
     path("api/v1/", include("policies.web.urls")),
     path("api/v1/", include("ledger.web.urls")),
+    path("", include("ledger.web.page_urls")),
+    path("", include("policies.web.page_urls")),
     path("", include("reports.web.urls")),
 ]
 

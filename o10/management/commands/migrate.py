@@ -33,12 +33,18 @@ def grant_roles(alias: str = "owner") -> None:
     from ledger import facade as ledger
     from o10.access.models import APPEND_ONLY as ACCESS_APPEND_ONLY
     from policies import facade as policies
+    from reports import facade as reports
 
     connection = connections[alias]
     connection.ensure_connection()
     database.grant_tables(
         connection.connection,
-        append_only=(*ledger.APPEND_ONLY, *policies.APPEND_ONLY, *ACCESS_APPEND_ONLY),
+        append_only=(
+            *ledger.APPEND_ONLY,
+            *policies.APPEND_ONLY,
+            *reports.APPEND_ONLY,
+            *ACCESS_APPEND_ONLY,
+        ),
         self_granted=ledger.SELF_GRANTED,
     )
 

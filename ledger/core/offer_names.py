@@ -1,6 +1,6 @@
 """Which offer does a model name mean? Slug, venue and model, maker/model, bare name, alias.
 
-Callers write `openai/gpt-5.4`, `gpt-5.4`, `gpt-5.4-2026-03-05`, `aws/eu/anthropic.claude-…` or an
+Callers write `openai/gpt-5.4`, `gpt-5.4`, `gpt-5.4-2026-03-05`, `eu.anthropic.claude-…` or an
 offer's slug. Resolution is by identity alone: an exact name, an alias the catalogue states, or
 a dated alias whose undated name is a model. Nothing is guessed from similarity; a name that
 means nothing here is refused, never priced as its neighbour.
@@ -45,7 +45,6 @@ VENUE_ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "azure-openai": ("azure",),
         "bedrock": ("aws",),
         "bedrock_converse": ("aws",),
-        "bedrock_mantle": ("aws",),
         "claude": ("anthropic",),
         "cohere_chat": ("cohere",),
         "fireworks_ai": ("fireworks",),
@@ -76,8 +75,23 @@ _DATED = (
 )
 
 
+SERVED_TIERS: Mapping[str, Tier] = MappingProxyType(
+    {
+        "auto": Tier.STANDARD,
+        "default": Tier.STANDARD,
+        "standard": Tier.STANDARD,
+        "scale": Tier.STANDARD,
+        "batch": Tier.BATCH,
+        "flex": Tier.FLEX,
+        "priority": Tier.PRIORITY,
+        "fast": Tier.PRIORITY,
+    }
+)
+"""Which tier is meant by the `service_tier` of a response. Another text is no known tier."""
+
+
 class ModelUnknown(Missing):
-    """Does this name mean no offer, or more than one? Fields: `model`, `venue`, `candidates`."""
+    """Does a name mean no offer, or several? Fields: `model`, `venue`, `candidates`."""
 
     code = "not_found"
 
@@ -145,7 +159,7 @@ def _tier_suffix(name: str) -> tuple[str, Tier | None]:
 def _place(
     names: OfferNames, name: str, venue: str | None, region: str | None
 ) -> OfferKey | tuple[str, ...]:
-    """The offer, or the candidates when there are several and none (empty) when there is none."""
+    """The offer, or the candidates: several when ambiguous, none when unknown."""
     slug = _slug(names, name, region)
     if slug is not None and venue in (None, slug.venue):
         return slug
@@ -236,7 +250,8 @@ def _in_region(names: OfferNames, venue: str, model: str, region: str | None) ->
     # A venue that prices "any one region" apart from global sells every region at that price.
     if region != GLOBAL and "regional" in regions:
         return OfferKey(venue, model, "regional")
-    return OfferKey(venue, model, GLOBAL if GLOBAL in regions else regions[0])
+    # Not sold there by name: the global offer, or an offer that no rule prices.
+    return OfferKey(venue, model, GLOBAL if GLOBAL in regions else region)
 
 
 def _venue(names: OfferNames, venue: str) -> str:

@@ -16,8 +16,8 @@ GLOBAL = "global"
 ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 """Start of a catalogue price that names none: the ledger's epoch, before any entry."""
 
-MAX_NANOS_PER_MILLION = 10**15
-"""$1,000,000 per million tokens: above what any price is, far below what 64 bits hold."""
+MAX_NANOS_PER_MILLION = 10**18
+"""A billion per million tokens: above what any price is, and it fits into 64 bits."""
 
 
 class Tier(StrEnum):

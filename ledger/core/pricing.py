@@ -228,8 +228,8 @@ def _precedence(rule: PriceRule) -> tuple[object, ...]:
     return (
         _RANK[rule.source],
         (ALWAYS - rule.valid_from) // MICROSECOND,
-        rule.window is None,
         -rule.version,
+        rule.window is None,
         -rule.rule_id,
     )
 

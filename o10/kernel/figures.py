@@ -68,6 +68,7 @@ class Scale:
 
 
 _MISSING = Figure(MISSING, spoken=MISSING_SPOKEN)
+_SMALL = Scale(NANOS_PER_UNIT, 4, "")
 _CENTS = Scale(NANOS_PER_UNIT, 2, "")
 _WHOLE = Scale(NANOS_PER_UNIT, 0, "")
 # Above 999,999 the first scale that shows the amount in at most four digits.
@@ -85,12 +86,13 @@ _COUNT_STEPS = ((10**9, "B"), (10**6, "M"), (10**3, "k"))
 def money_scale(values: Iterable[Nanos | None]) -> Scale:
     """In which one unit and precision do these amounts stand together? The largest decides.
 
-    Whole units to 999,999; above, 3 to 4 digits with k, M or B; below 100 cents are shown,
-    since an envelope of one dollar has no whole dollar to show.
+    Whole units to 999,999; above, 3 to 4 digits with k, M or B. Below 100 units two decimals
+    and below one unit four, since an envelope of one dollar has no whole dollar to show.
     """
     largest = max((abs(value) for value in values if value is not None), default=0)
     if half_even(largest, NANOS_PER_UNIT) < 1_000_000:
-        return _CENTS if 0 < largest < 100 * NANOS_PER_UNIT else _WHOLE
+        small = _SMALL if largest < NANOS_PER_UNIT else _CENTS
+        return small if 0 < largest < 100 * NANOS_PER_UNIT else _WHOLE
     return next((scale for scale in _LARGE if _scaled(largest, scale) < 10_000), _LARGE[-1])
 
 
@@ -98,7 +100,7 @@ def money(nanos: Nanos | None, currency: str = "USD", *, scale: Scale | None = N
     """How is an amount written on a card or in a table? "$414,390", "$3,683k", "−$7,120".
 
     Units: nanos of `currency`; `scale` is that of the column, else the amount's own. An
-    amount that is not zero but rounds to it is "< $0.01": zero means zero.
+    amount that is not zero but rounds to it is "< $0.0001": zero means zero.
     """
     if nanos is None:
         return _MISSING
@@ -210,7 +212,7 @@ def is_material(
     floor_nanos: Nanos = MATERIAL_FLOOR_NANOS,
     share_ppm: int = MATERIAL_SHARE_PPM,
 ) -> bool:
-    """Is a change worth a colour? Only beyond the larger of the floor and the share of the base."""
+    """Is a change worth a colour? Only beyond the larger of the floor and the share of base."""
     change = abs(new - base)
     return change > floor_nanos and change * 1_000_000 > abs(base) * share_ppm
 

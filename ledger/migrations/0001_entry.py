@@ -88,21 +88,17 @@ CREATE TABLE ledger_entry (
     CONSTRAINT entry_reverses_iff_reversal CHECK (
         (reverses <> '00000000-0000-0000-0000-000000000000') = (kind = 8)),
     CONSTRAINT entry_quantities_negative_only_in_reversals CHECK (
-        kind = 8 OR (tok_in >= 0 AND tok_cache_read >= 0 AND tok_cache_write >= 0
-        AND tok_cache_write_1h >= 0 AND tok_out >= 0 AND tok_reasoning >= 0 AND n >= 0)),
-    CONSTRAINT entry_effects_match_kind CHECK (CASE kind
-        WHEN 2 THEN amount_nanos = 0 AND held_nanos >= 0 AND unsettled_nanos = 0
-        WHEN 4 THEN amount_nanos >= 0 AND held_nanos <= 0 AND unsettled_nanos <= 0
-        WHEN 5 THEN amount_nanos = 0 AND held_nanos <= 0 AND unsettled_nanos = 0
-        WHEN 6 THEN amount_nanos = 0 AND held_nanos <= 0 AND unsettled_nanos = -held_nanos
-        WHEN 7 THEN amount_nanos >= 0 AND held_nanos = 0 AND unsettled_nanos = 0
-        WHEN 8 THEN true
-        WHEN 10 THEN amount_nanos = 0 AND held_nanos >= 0 AND unsettled_nanos = 0
-        WHEN 11 THEN amount_nanos = 0 AND held_nanos <= 0 AND unsettled_nanos = 0
-        WHEN 12 THEN amount_nanos = 0 AND held_nanos = 0 AND unsettled_nanos <= 0
-        WHEN 13 THEN amount_nanos >= 0 AND held_nanos = 0 AND unsettled_nanos = 0
-        ELSE held_nanos = 0 AND unsettled_nanos = 0
-             AND (amount_nanos = 0 OR kind IN (9, 14, 16, 28)) END)
+        kind = 8 OR (n >= 0 AND least(tok_in, tok_cache_read, tok_cache_write,
+                                      tok_cache_write_1h, tok_out, tok_reasoning) >= 0)),
+    CONSTRAINT entry_amount_matches_kind CHECK (
+        amount_nanos = 0 OR kind IN (8, 9, 14, 16, 28) OR (amount_nanos > 0 AND kind IN (4, 7, 13))),
+    CONSTRAINT entry_held_matches_kind CHECK (
+        held_nanos = 0 OR kind = 8 OR CASE WHEN held_nanos > 0 THEN kind IN (2, 10)
+                                           ELSE kind IN (4, 5, 6, 11) END),
+    CONSTRAINT entry_unsettled_matches_kind CHECK (
+        CASE WHEN kind = 6 THEN unsettled_nanos = -held_nanos
+             ELSE unsettled_nanos = 0 OR kind = 8
+                  OR (unsettled_nanos < 0 AND kind IN (4, 12)) END)
 ) PARTITION BY RANGE (recorded_at);
 
 CREATE INDEX ledger_entry_by_xid ON ledger_entry (ledger_id, xid, id);

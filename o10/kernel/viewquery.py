@@ -77,7 +77,7 @@ class PeriodRange:
 
     @property
     def text(self) -> str:
-        """How is it written in an address? The shortest of `2026`, `2026-Q4`, `2026-11`, a range."""
+        """How is it written in an address? `2026`, `2026-Q4`, `2026-11` or a range."""
         year, month = divmod(self.first_month, 12)
         length = self.last_month - self.first_month + 1
         if length == 12 and month == 0:
@@ -213,7 +213,7 @@ def parse(pairs: Iterable[tuple[str, str]], *, page: PageGrammar | None = None) 
 
 
 def to_text(query: ViewQuery, *, page: PageGrammar | None = None) -> str:
-    """How is this view written as an address, without the question mark? Empty for the default."""
+    """How is this view written in an address, after the question mark? Empty by default."""
     grammar = page or PageGrammar()
     parts: list[tuple[str, str]] = []
     if query.period is not None:

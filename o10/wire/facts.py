@@ -22,6 +22,7 @@ from o10.kernel.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
+from o10.kernel.usage import Disjoint, disjoint
 from o10.wire import fields as f
 from o10.wire.decoding import MAX_ERRORS, mistakes, parse
 from o10.wire.requests import (
@@ -30,7 +31,6 @@ from o10.wire.requests import (
     OutcomeFact,
     ProviderCost,
     Purpose,
-    UsageCounts,
 )
 
 MAX_USAGE_BYTES = 16 * 1024 * 1024
@@ -48,18 +48,45 @@ _METERS = {
 _YEARS = range(2000, 2201)
 
 
+class BulkCounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What did the provider count, in one call or in many?
+
+    Units: as `UsageCounts` (inclusive tokens), up to 10^12 where a record stands for many
+    calls. `requests` are billed requests; left out, they are the calls of the record.
+    """
+
+    input_tokens: f.BulkTokens
+    output_tokens: f.BulkTokens
+    cached_input_tokens: f.BulkTokens = 0
+    cache_write_tokens: f.BulkTokens = 0
+    cache_write_1h_tokens: f.BulkTokens = 0
+    reasoning_tokens: f.BulkTokens = 0
+    audio_input_tokens: f.BulkTokens = 0
+    audio_output_tokens: f.BulkTokens = 0
+    image_input_tokens: f.BulkTokens = 0
+    image_output_tokens: f.BulkTokens = 0
+    requests: f.Tokens | None = None
+
+    @property
+    def largest(self) -> int:
+        """How many tokens has the largest count?"""
+        return max(getattr(self, name) for name in self.__struct_fields__ if name != "requests")
+
+
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was used, when, by whom, for which use case?
 
-    Units: tokens, inclusive (see `UsageCounts`); `at` is the usage instant with its offset;
-    `latency_ms` milliseconds. Without `use_case` the spend goes to the quarantine envelope.
-    `key` of the record is `source` + `id`.
+    Units: tokens, inclusive; `at` is the usage instant with its offset; `calls` how many
+    calls the record stands for (above 1 only for imported aggregates); `latency_ms`
+    milliseconds. Without `use_case` the spend goes to the quarantine envelope. `key` of the
+    record is `source` + `id`.
     """
 
     id: f.Name
     source: f.Name = "api"
     at: Annotated[datetime, msgspec.Meta(tz=True)]
-    usage: UsageCounts
+    usage: BulkCounts
+    calls: f.Count = 1
     model: f.Name
     venue: f.Name | None = None
     use_case: f.Name | None = None
@@ -85,6 +112,15 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def __post_init__(self) -> None:
         if self.at.year not in _YEARS:
             raise ValueError("`at` lies between the years 2000 and 2200")
+        if self.calls == 1 and self.usage.largest > f.MAX_TOKENS:
+            raise ValueError(f"one call has at most {f.MAX_TOKENS} tokens of a kind")
+
+    def disjoint(self) -> Disjoint:
+        """Which billing classes are these, and do they agree with each other?"""
+        counts = {name: getattr(self.usage, name) for name in self.usage.__struct_fields__}
+        if counts["requests"] is None:
+            counts["requests"] = self.calls
+        return disjoint(**counts)
 
     @property
     def key(self) -> str:

@@ -12,6 +12,8 @@ from msgspec import Meta
 
 MAX_TOKENS = 1_000_000_000
 """A thousand million tokens in one call: far above any context window, far below 64 bits."""
+MAX_BULK_TOKENS = 1_000_000_000_000
+"""In an imported aggregate of many calls; its cost still fits 64-bit nanos at any sane price."""
 MAX_TAGS = 16
 MAX_ROWS = 10_000
 """Records in one usage request."""
@@ -30,6 +32,7 @@ Sentence: TypeAlias = Annotated[str, Meta(min_length=1, max_length=500, pattern=
 Prompt: TypeAlias = Annotated[str, Meta(max_length=4_000_000)]
 """Profiled in memory, never stored, never logged."""
 Tokens: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
+BulkTokens: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_BULK_TOKENS)]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_TOKENS)]
 Completions: TypeAlias = Annotated[int, Meta(ge=1, le=128)]
 Attempt: TypeAlias = Annotated[int, Meta(ge=1, le=1_000)]

@@ -70,7 +70,8 @@ class BulkCounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def largest(self) -> int:
         """How many tokens has the largest count?"""
-        return max(getattr(self, name) for name in self.__struct_fields__ if name != "requests")
+        names = [name for name in self.__struct_fields__ if name != "requests"]
+        return max(int(getattr(self, name)) for name in names)
 
 
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from msgspec import Meta
 MAX_TOKENS = 1_000_000_000
 """A thousand million tokens in one call: far above any context window, far below 64 bits."""
 MAX_BULK_TOKENS = 1_000_000_000_000
-"""In an imported aggregate of many calls; its cost still fits 64-bit nanos at any sane price."""
+"""In an imported aggregate of many calls; its cost fits 64-bit nanos at any sane price."""
 MAX_TAGS = 16
 MAX_ROWS = 10_000
 """Records in one usage request."""

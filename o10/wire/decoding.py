@@ -5,6 +5,7 @@ field by field, so that the caller hears about all mistakes at once, each with i
 pointer.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from enum import Enum
@@ -42,7 +43,7 @@ def decode(kind: type[T], body: bytes, *, max_bytes: int = 65_536) -> T:
     Raises: TooLarge (`too_large`) above `max_bytes`; MalformedBody (`malformed_body`) when it
     is no JSON object in UTF-8; ValidationFailed (`validation_failed`) with one FieldError per
     mistake: codes required, unknown_field, wrong_type, out_of_range, too_long, too_short,
-    bad_format, bad_time, not_a_choice, invalid.
+    bad_format, bad_time, not_a_choice, not_a_number, invalid.
     """
     if len(body) > max_bytes:
         raise TooLarge(limit_bytes=max_bytes)
@@ -54,7 +55,7 @@ def decode(kind: type[T], body: bytes, *, max_bytes: int = 65_536) -> T:
             raise MalformedBody(expected="a JSON object") from error
         raise ValidationFailed(errors=mistakes(kind, raw) or [_named(error, "")]) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedBody(expected="a JSON object in UTF-8") from error
+        raise _unreadable(body) from error
     return value
 
 
@@ -67,7 +68,29 @@ def parse(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedBody(expected="JSON in UTF-8") from error
+        raise _unreadable(body) from error
+
+
+def _unreadable(body: bytes) -> MalformedBody | ValidationFailed:
+    """Why can it not be read? NaN and Infinity are named by field, as Python callers send them."""
+    marker = object()
+    try:
+        raw = json.loads(body, parse_constant=lambda name: marker)
+    except (ValueError, RecursionError):
+        return MalformedBody(expected="JSON in UTF-8")
+    found: list[FieldError] = []
+    places = [("", raw)]
+    while places and len(found) < MAX_ERRORS:
+        pointer, value = places.pop()
+        if value is marker:
+            found.append(
+                FieldError(pointer, "not_a_number", "NaN and Infinity are no numbers.")
+            )
+        elif isinstance(value, dict):
+            places += [(f"{pointer}/{_escaped(key)}", item) for key, item in value.items()]
+        elif isinstance(value, list):
+            places += [(f"{pointer}/{index}", item) for index, item in enumerate(value)]
+    return ValidationFailed(errors=found) if found else MalformedBody(expected="JSON in UTF-8")
 
 
 def mistakes(kind: type[msgspec.Struct], raw: dict[str, Any], at: str = "") -> list[FieldError]:

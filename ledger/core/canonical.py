@@ -145,6 +145,18 @@ def find_problem(entry: Entry) -> str | None:
     return None if _is_ref(entry.ref) else "ref"
 
 
+def reader_of(*names: str) -> struct.Struct:
+    """Which reader takes just these fixed-width columns out of an image, in image order?
+
+    Units: instants come as microseconds since 2000-01-01T00:00:00Z, uuids as 16 bytes.
+    """
+    layout = [">2x"]
+    for column in _FIXED:
+        code, width = _FORMATS[column.type]
+        layout.append("4x" + code[1:] if column.name in names else f"{width + 4}x")
+    return struct.Struct("".join(layout))
+
+
 def micros_of(instant: datetime) -> int:
     """How many microseconds after 2000-01-01T00:00:00Z is this aware instant?"""
     gap = instant - EPOCH

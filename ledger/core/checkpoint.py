@@ -1,8 +1,8 @@
 """What does the ledger sign about its size and root, and who signed it?
 
 A checkpoint is the text of C2SP tlog-checkpoint (origin, size, root) inside a C2SP signed note.
-Signature lines of keys that the reader doesn't know are ignored, however many there are: that is
-what rotation, witnesses and later algorithms stand on.
+Signature lines of keys that the reader doesn't know are ignored: rotation, witnesses and later
+algorithms stand on that.
 Source: C2SP signed-note and tlog-checkpoint; RFC 8032; docs/algorithms/checkpoint.md.
 Golden: tests/golden/ledger_notes.json.
 """
@@ -199,8 +199,8 @@ def check_note(note: str, *, keys: Iterable[VerifierKey]) -> tuple[Checkpoint, V
     """Which checkpoint does this note state, and which of these keys signed it?
 
     Every signature line of a known key must be right; lines of unknown keys are ignored.
-    Raises: NoteMalformed (`note_malformed`); SignatureInvalid (`signature_invalid`) when a known
-    key's line is wrong or no known key signed.
+    Raises: NoteMalformed (`note_malformed`); SignatureInvalid (`signature_invalid`) when the
+    line of a known key is wrong or no known key signed.
     """
     parsed = parse_note(note)
     known = {(key.name, key.key_id): key for key in keys}

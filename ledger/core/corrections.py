@@ -1,0 +1,126 @@
+"""Which entry takes another one back, and which may take its place?
+
+Nothing is ever edited: a correction is the exact negative of the original and, when needed, a
+new entry in the same transaction. The negative belongs to the original's period, envelope and
+attribution, so that every sum over them becomes what it would have been.
+Source: docs/algorithms/canonical-image.md (golden E2 is the reversal of E1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from enum import Enum
+from typing import Final
+from uuid import UUID
+
+from ledger.core.entry import ZERO_UUID, Entry, Flag, Kind
+from o10.kernel.errors import Rejected
+
+# Holds are ended by release, expire and lease_return; statements about the ledger itself
+# (periods, checkpoints, registry, policy) are superseded by a newer statement.
+REVERSIBLE: Final = frozenset(
+    {
+        Kind.SETTLE,
+        Kind.OVERRUN,
+        Kind.ADJUST,
+        Kind.WRITE_OFF,
+        Kind.USAGE,
+        Kind.REVALUATION,
+        Kind.COMMITMENT,
+        Kind.OUTCOME,
+        Kind.EVAL,
+        Kind.FEEDBACK,
+        Kind.DRIVER,
+        Kind.RECONCILE,
+    }
+)
+NEGATED: Final = (
+    "amount_nanos",
+    "unsettled_nanos",
+    "counter_nanos",
+    "n",
+    "tok_in",
+    "tok_cache_read",
+    "tok_cache_write",
+    "tok_cache_write_1h",
+    "tok_out",
+    "tok_reasoning",
+)
+
+
+class NotReversible(Rejected):
+    """Which kind of entry can't be taken back? Fields: `uid`, `kind`."""
+
+    code = "not_reversible"
+
+
+class Hold(Enum):
+    """Does the hold that the original drew on still stand?"""
+
+    ENDED = "ended"
+    """Its held effect isn't revived: the reversal moves settled money alone."""
+    OPEN = "open"
+    """What was taken out of it goes back into it."""
+
+
+def reversing(
+    original: Entry,
+    *,
+    uid: UUID,
+    recorded_at: datetime,
+    actor_id: int,
+    doc: bytes,
+    hold: Hold = Hold.ENDED,
+) -> Entry:
+    """Which draft takes this entry back? `env_version` is filled in where the net isn't zero.
+
+    Shape: amount, unsettled, counterfactual, calls and tokens negated; reserved and latency 0;
+    held negated while the hold is open, else 0 and the lease forgotten; flags copied, so that
+    sums by flag (flag 7 above all) cancel too. `doc` is the hash of the approval document.
+    Raises: NotReversible (`not_reversible`) for a reversal, and for kinds that book nothing.
+    """
+    if original.kind not in REVERSIBLE:
+        raise NotReversible(uid=str(original.uid), kind=Kind(original.kind).name.lower())
+    negated = {name: -getattr(original, name) for name in NEGATED}
+    if hold is Hold.OPEN:
+        negated["held_nanos"] = -original.held_nanos
+    return replace(
+        original,
+        kind=Kind.REVERSAL,
+        uid=uid,
+        recorded_at=recorded_at,
+        actor_id=actor_id,
+        **({"held_nanos": 0, "lease": ZERO_UUID} | negated),
+        reserved_nanos=0,
+        latency_ms=0,
+        env_version=0,
+        reverses=original.uid,
+        doc=doc,
+        ref="",
+    )
+
+
+def replacing(original: Entry, *, uid: UUID, recorded_at: datetime, actor_id: int) -> Entry:
+    """Which draft states the fact anew after its reversal, still with the original's values?
+
+    Shape: a `usage` entry, because the hold of the original is spent: all of its amount counts
+    and, when positive, is unguarded. The caller replaces what was wrong and keeps the rest.
+    Raises: NotReversible (`not_reversible`) where nothing can be reversed.
+    """
+    if original.kind not in REVERSIBLE:
+        raise NotReversible(uid=str(original.uid), kind=Kind(original.kind).name.lower())
+    late = original.flags & Flag.LATE_SETTLE
+    return replace(
+        original,
+        kind=Kind.USAGE,
+        uid=uid,
+        recorded_at=recorded_at,
+        actor_id=actor_id,
+        held_nanos=0,
+        unsettled_nanos=0,
+        reserved_nanos=0,
+        lease=ZERO_UUID,
+        env_version=0,
+        flags=original.flags - late | Flag.UNGUARDED,
+    )

@@ -37,6 +37,7 @@ class Action(StrEnum):
     CHANGE_ENVELOPE = "change_envelope"
     FREEZE_ENVELOPE = "freeze_envelope"
     APPROVE = "approve"
+    CHANGE_PLAN = "change_plan"
     CHANGE_PRICES = "change_prices"
     CORRECT_LEDGER = "correct_ledger"
     EXPORT_LEDGER = "export_ledger"
@@ -59,13 +60,20 @@ ROLE_ACTIONS = MappingProxyType(
         | {
             Action.DRY_RUN,
             Action.RECORD_USAGE,
+            Action.CHANGE_PLAN,
             Action.CHANGE_PRICES,
             Action.CORRECT_LEDGER,
             Action.EXPORT_LEDGER,
         },
         Role.CONTROLLER: _READ
         | _PROPOSE
-        | {Action.DRY_RUN, Action.APPROVE, Action.CORRECT_LEDGER, Action.EXPORT_LEDGER},
+        | {
+            Action.DRY_RUN,
+            Action.CHANGE_PLAN,
+            Action.APPROVE,
+            Action.CORRECT_LEDGER,
+            Action.EXPORT_LEDGER,
+        },
         Role.CFO: _READ
         | {Action.DRY_RUN, Action.FREEZE_ENVELOPE, Action.APPROVE, Action.EXPORT_LEDGER},
         Role.AUDITOR: _READ | {Action.DRY_RUN, Action.EXPORT_LEDGER},

@@ -7,6 +7,7 @@ from o10.access.roles import KEY_ROLES, PERSON_ROLES, ROLE_ACTIONS, SPEND_VERBS,
 MONEY = {
     Action.CHANGE_ENVELOPE,
     Action.CHANGE_USE_CASE,
+    Action.CHANGE_PLAN,
     Action.CHANGE_PRICES,
     Action.CORRECT_LEDGER,
     Action.FREEZE_ENVELOPE,

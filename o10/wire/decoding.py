@@ -7,6 +7,7 @@ pointer.
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator
 from enum import Enum
 from functools import lru_cache
@@ -72,16 +73,16 @@ def parse(body: bytes) -> Any:
 
 
 def _unreadable(body: bytes) -> MalformedBody | ValidationFailed:
-    """Why can it not be read? NaN and Infinity are named by field, as Python callers send them."""
+    """Why can it not be read? NaN and Infinity, which some callers send, are named by field."""
     marker = object()
     try:
         raw = json.loads(body, parse_constant=lambda name: marker)
     except (ValueError, RecursionError):
         return MalformedBody(expected="JSON in UTF-8")
     found: list[FieldError] = []
-    places = [("", raw)]
+    places = deque([("", raw)])
     while places and len(found) < MAX_ERRORS:
-        pointer, value = places.pop()
+        pointer, value = places.popleft()
         if value is marker:
             found.append(
                 FieldError(pointer, "not_a_number", "NaN and Infinity are no numbers.")

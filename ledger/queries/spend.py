@@ -1,8 +1,8 @@
 """How much was spent, by whom, when and on what, as known at one position?
 
-Live sums come from `rollup_day`, which the sealer writes in the commit of the seal, so they belong
-to a known position. Sums as known at an earlier position are the same cells minus the entries
-sealed after it: exact, and cheap where a link was copied lately.
+Live sums come from `rollup_day`, which the sealer writes in the commit of the seal, so they
+belong to a known position. Sums as known at an earlier position are the same cells minus the
+entries sealed after it: exact, and cheap where a link was copied lately.
 """
 
 from collections.abc import Sequence

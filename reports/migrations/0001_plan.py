@@ -45,9 +45,7 @@ class Migration(migrations.Migration):
                 ("entered_at", models.DateTimeField()),
                 (
                     "entered_by",
-                    models.CharField(
-                        help_text="public id of a person or key", max_length=64
-                    ),
+                    models.CharField(help_text="public id of a person or key", max_length=64),
                 ),
             ],
             options={
@@ -58,7 +56,11 @@ class Migration(migrations.Migration):
                         name="plan_cell_once_a_version",
                     ),
                     models.CheckConstraint(
-                        condition=Q(("amount_nanos__isnull", True), ("amount_nanos__gte", 0), _connector="OR"),
+                        condition=Q(
+                            ("amount_nanos__isnull", True),
+                            ("amount_nanos__gte", 0),
+                            _connector="OR",
+                        ),
                         name="plan_amount_ge_0",
                     ),
                     models.CheckConstraint(

@@ -1,0 +1,1 @@
+"""Where does the ledger meet HTTP? Usage in, entries and proofs out."""

@@ -1,7 +1,8 @@
 """How does the ordinary API know its caller, check the role, read a body and answer?
 
-Views name one action for each method they answer (`actions`): the table of roles and paths is
-read from there by the tests. A view is parse, one facade call, render.
+Views state one operation for each method they answer: the permission check, the OpenAPI
+document and the table of roles and paths are read from there. A view is parse, one facade
+call, render.
 """
 
 import re
@@ -17,19 +18,16 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from o10.access import checks, keys
-from o10.access.body import JSON, read_body
+from o10.access.body import read_body
+from o10.access.doors import Operation
 from o10.access.models import Person
-from o10.access.roles import Action
 from o10.access.sessions import find_caller
 from o10.kernel import clock
 from o10.kernel.errors import FieldError, Unauthorized, ValidationFailed
 from o10.wire.decoding import decode
 
-ANYONE = None
-"""The action of a method that needs no caller."""
 MAX_LIMIT = 200
 _DEFAULT_LIMIT = 50
-_UNKNOWN = object()
 _ENCODER = msgspec.json.Encoder()
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -66,27 +64,28 @@ class Authenticated(BasePermission):
         Raises: Unauthorized; Forbidden; MethodNotAllowed for a method without an action.
         """
         method = request.method or "GET"
-        actions = getattr(view, "actions", {})
-        action = actions.get("GET" if method == "HEAD" else method, _UNKNOWN)
-        if action is ANYONE or method == "OPTIONS":
+        if method == "OPTIONS":
             return True
-        caller = caller_of(request)
-        if not isinstance(action, Action):
+        operations: Mapping[str, Operation] = getattr(view, "operations", {})
+        operation = operations.get("GET" if method == "HEAD" else method)
+        if operation is None:
+            caller_of(request)
             raise MethodNotAllowed(method)
-        checks.check(caller=caller, action=action)
+        if operation.action is not None:
+            checks.check(caller=caller_of(request), action=operation.action)
         return True
 
 
 class Door(APIView):
-    """What do all views of the ordinary API have in common? Their actions and body limits."""
+    """What do all views of the ordinary API have in common? Operations by method, a limit."""
 
-    actions: ClassVar[Mapping[str, Action | None]] = {}
+    operations: ClassVar[Mapping[str, Operation]] = {}
     max_bytes: ClassVar[int] = 64 * 1024
-    media_types: ClassVar[tuple[str, ...]] = JSON
 
     def read(self, request: Request) -> bytes:
         """Which bytes did the caller send? Raises: as `read_body`."""
-        return read_body(request.META, max_bytes=self.max_bytes, media_types=self.media_types)
+        media_types = tuple(self.operations[request.method or ""].takes)
+        return read_body(request.META, max_bytes=self.max_bytes, media_types=media_types)
 
     def parse(self, request: Request, kind: type[Body]) -> Body:
         """Which value did the caller send? Raises: as `read_body` and `decode`."""

@@ -14,9 +14,11 @@ import msgspec
 
 from o10.access.body import idempotency_key_of, read_body
 from o10.access.checks import check
+from o10.access.doors import JSON, KEYED, Operation
 from o10.access.keys import Caller
 from o10.access.roles import ROLE_ACTIONS, Action
 from o10.kernel.errors import Forbidden
+from o10.wire.decisions import Decision, Extended, Released, Settled
 from o10.wire.decoding import decode
 from o10.wire.requests import (
     MAX_AUTHORIZE_BYTES,
@@ -36,8 +38,7 @@ class Verb:
     """What does one path of the plane do? `run` returns the finished answer's bytes."""
 
     name: str
-    action: Action
-    max_bytes: int
+    operation: Operation
     run: Callable[[Mapping[str, Any], Caller, datetime], bytes]
 
 
@@ -71,15 +72,19 @@ def extend(environ: Mapping[str, Any], caller: Caller, now: datetime) -> bytes:
     return facade.extend(request=_parse(environ, Extend), caller=caller, now=now)
 
 
+def _operation(action: Action, takes: type, gives: type) -> Operation:
+    return Operation(action=action, takes={JSON: takes}, gives={JSON: gives}, headers=KEYED)
+
+
 VERBS = MappingProxyType(
     {
         PREFIX + verb.name: verb
         for verb in (
-            Verb("authorize", Action.AUTHORIZE, MAX_AUTHORIZE_BYTES, authorize),
-            Verb("authorize:dry-run", Action.DRY_RUN, MAX_AUTHORIZE_BYTES, dry_run),
-            Verb("settle", Action.SETTLE, MAX_SETTLE_BYTES, settle),
-            Verb("release", Action.RELEASE, MAX_SETTLE_BYTES, release),
-            Verb("extend", Action.EXTEND, MAX_SETTLE_BYTES, extend),
+            Verb("authorize", _operation(Action.AUTHORIZE, Authorize, Decision), authorize),
+            Verb("authorize:dry-run", _operation(Action.DRY_RUN, Authorize, Decision), dry_run),
+            Verb("settle", _operation(Action.SETTLE, Settle, Settled), settle),
+            Verb("release", _operation(Action.RELEASE, Release, Released), release),
+            Verb("extend", _operation(Action.EXTEND, Extend, Extended), extend),
         )
     }
 )

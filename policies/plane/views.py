@@ -28,6 +28,8 @@ def _view(verb: Verb) -> Callable[[HttpRequest], HttpResponse]:
         return HttpResponse(body, content_type="application/json")
 
     answer.__name__ = verb.name
+    answer.operations = {"POST": verb.operation}  # type: ignore[attr-defined]
+    answer.summary = (verb.run.__doc__ or "").partition("\n")[0]  # type: ignore[attr-defined]
     return answer
 
 

@@ -11,13 +11,30 @@ from ledger.core.entry import (
     unpack_flags,
 )
 from ledger.core.entry import Entry as Draft
+from ledger.core.offer_names import ModelUnknown
+from ledger.core.price_catalogue import Catalogue, CatalogueInvalid
+from ledger.core.price_proposal import Change as PriceDifference
+from ledger.core.price_proposal import Proposal, Quarantined
+from ledger.core.price_terms import Bracket, OfferKey, PriceSource, Threshold, Tier
+from ledger.core.pricing import RatedOffer, price_usage
 from ledger.models import APPEND_ONLY, MUTABLE, PERIOD_FROZEN, SELF_GRANTED
 from ledger.operations.append import EntryExists, append
 from ledger.operations.create_ledger import create_ledger
 from ledger.operations.funnel import Mode, ReplayedEntry, Written, write
 from ledger.operations.intern import Domain, bind, intern
 from ledger.operations.keep_exposure import Effect, ExposureUnkept, set_exposure_keeper
+from ledger.operations.load_prices import (
+    GENAI_PRICES,
+    Loaded,
+    load_catalogue,
+    load_first_prices,
+    propose_prices,
+    read_catalogue,
+)
+from ledger.operations.offer_numbers import OfferNumbers, forget_offer_numbers, offer_numbers
+from ledger.operations.override_price import OwnPrice, PriceAdded, add_price, withdraw_price
 from ledger.operations.put_document import put_document
+from ledger.operations.write_price_version import SYSTEM
 from ledger.queries.entries import (
     EntryFilter,
     EntryPage,
@@ -31,18 +48,38 @@ from ledger.queries.entries import (
     list_range,
 )
 from ledger.queries.ledgers import COMPANY_LEDGER, LedgerRow, find_ledger, ledger_of_company
+from ledger.queries.price_coverage import Covered, PriceCoverage, price_coverage
+from ledger.queries.prices import (
+    OfferView,
+    PriceState,
+    ceiling_for,
+    context_window_of,
+    list_offers,
+    price_book,
+    price_book_at,
+    prices_stale,
+    rates_for,
+    resolve_offer_key,
+    served_tier,
+)
 
 SEALER_RIGHTS: dict[str, str] = {}
 
 __all__ = [
     "APPEND_ONLY",
     "COMPANY_LEDGER",
+    "GENAI_PRICES",
     "MUTABLE",
     "PERIOD_FROZEN",
     "SEALER_RIGHTS",
     "SELF_GRANTED",
+    "SYSTEM",
     "ZERO_UUID",
     "Basis",
+    "Bracket",
+    "Catalogue",
+    "CatalogueInvalid",
+    "Covered",
     "Domain",
     "Draft",
     "Effect",
@@ -54,27 +91,62 @@ __all__ = [
     "Flag",
     "Kind",
     "LedgerRow",
+    "Loaded",
     "Mode",
+    "ModelUnknown",
     "Neighbours",
+    "OfferKey",
+    "OfferNumbers",
+    "OfferView",
+    "OwnPrice",
+    "PriceAdded",
+    "PriceCoverage",
+    "PriceDifference",
+    "PriceSource",
+    "PriceState",
+    "Proposal",
     "Purpose",
+    "Quarantined",
+    "RatedOffer",
     "ReplayedEntry",
     "StoredEntry",
+    "Threshold",
+    "Tier",
     "Written",
+    "add_price",
     "append",
     "bind",
+    "ceiling_for",
+    "context_window_of",
     "create_ledger",
     "find_by_uid",
     "find_ledger",
+    "forget_offer_numbers",
     "get_by_seq",
     "get_by_uid",
     "get_neighbours",
     "intern",
     "ledger_of_company",
     "list_entries",
+    "list_offers",
     "list_range",
+    "load_catalogue",
+    "load_first_prices",
+    "offer_numbers",
     "pack_flags",
+    "price_book",
+    "price_book_at",
+    "price_coverage",
+    "price_usage",
+    "prices_stale",
+    "propose_prices",
     "put_document",
+    "rates_for",
+    "read_catalogue",
+    "resolve_offer_key",
+    "served_tier",
     "set_exposure_keeper",
     "unpack_flags",
+    "withdraw_price",
     "write",
 ]

@@ -45,6 +45,11 @@ def withdrawal_line(key: OfferKey, rule: PriceRule, ended_at: datetime) -> str:
     return "|".join(("end", key.slug, _instant(ended_at), rule_line(key, rule)))
 
 
+def alias_line(venue: str, alias: str, model: str) -> str:
+    """Which line stands for another name of a model?"""
+    return "|".join(("alias", venue, alias, model))
+
+
 def card_text(card: RateCard) -> str:
     """Which text stands for a card? Meters in alphabetical order, brackets ascending."""
     meters = ";".join(

@@ -128,7 +128,6 @@ class PriceRule:
     """
 
     rule_id: int
-    offer_id: int
     source: PriceSource
     source_name: str
     version: int

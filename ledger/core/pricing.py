@@ -63,9 +63,6 @@ class RatedOffer:
     """
 
     key: OfferKey
-    offer_id: int
-    venue_id: int
-    model_id: int
     rates: Rates
     rule_id: int
     rule_of: Mapping[TokenClass, int]
@@ -91,9 +88,6 @@ class Offer:
     """
 
     key: OfferKey
-    offer_id: int
-    venue_id: int
-    model_id: int
     rules: tuple[PriceRule, ...]
     context_window: int | None = None
     edges: tuple[datetime, ...] = field(init=False)
@@ -281,9 +275,6 @@ def _resolve(
     first = min(setters.values(), key=_precedence)
     return RatedOffer(
         key=offer.key,
-        offer_id=offer.offer_id,
-        venue_id=offer.venue_id,
-        model_id=offer.model_id,
         rates=rates,
         rule_id=first.rule_id,
         rule_of=MappingProxyType(_rule_of(setters)),

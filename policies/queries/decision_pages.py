@@ -36,8 +36,9 @@ class DecisionLogFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRow:
-    """What does one line of the log say? Units: nanos for `worst`, the most the call could cost.
+    """What does one line of the log say?
 
+    Units: nanos for `worst`, the most the call could cost.
     Shape: `codes` all reason codes in order; `binding` env_… of the limit that binds, or empty;
     `folded` true = one of many denials of a second, which share one ledger entry.
     """
@@ -83,7 +84,10 @@ class DecisionCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldState:
-    """What became of the hold? Units: nanos. `open` is still held, or unsettled once expired."""
+    """What became of the hold?
+
+    Units: nanos; `open` is still held, or unsettled once expired.
+    """
 
     public: str
     uuid: UUID

@@ -90,8 +90,8 @@ class _Writer:
         )
         return Headline(
             f"{start}; there is no plan to compare it with.",
-            f"{first.name} is the largest with {self._money(first.variance.actual)} ({part_of}). "
-            "Enter a plan to see what is over and what causes it.",
+            f"{first.name} is the largest with {self._money(first.variance.actual)} "
+            f"({part_of}). Enter a plan to see what is over and what causes it.",
             Stance.NO_PLAN,
         )
 

@@ -11,7 +11,6 @@ from enum import StrEnum
 from o10.kernel.figures import is_material
 from o10.kernel.money import Nanos, half_even
 
-
 _MICROSECOND = timedelta(microseconds=1)
 
 

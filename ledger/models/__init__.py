@@ -9,6 +9,15 @@ from ledger.models.entry import Entry
 from ledger.models.idem import IdempotencyKey, Reversed
 from ledger.models.ledger import Ledger
 from ledger.models.period import LedgerPeriod
+from ledger.models.price import (
+    PriceAlias,
+    PriceOffer,
+    PriceQuarantine,
+    PriceRate,
+    PriceRule,
+    PriceVersion,
+    PriceWithdrawal,
+)
 from ledger.models.registry import RegistryRow
 from ledger.models.rollup import RollupDay, RollupHour
 from ledger.models.seal import Seal, SealState
@@ -27,6 +36,13 @@ APPEND_ONLY: Final = frozenset(
         "ledger_checkpoint",
         "ledger_anchor",
         "ledger_verification",
+        "ledger_price_version",
+        "ledger_price_offer",
+        "ledger_price_alias",
+        "ledger_price_rule",
+        "ledger_price_rate",
+        "ledger_price_withdrawal",
+        "ledger_price_quarantine",
     }
 )
 """Tables whose rows are final: no role may UPDATE, DELETE or TRUNCATE them."""
@@ -38,7 +54,7 @@ MUTABLE: Final = frozenset({"ledger_ledger", "ledger_seal_state", "rollup_hour",
 """Caches and settings; the caches are recomputed from entries by `ledger_verify`."""
 
 SELF_GRANTED: Final = APPEND_ONLY | PERIOD_FROZEN | MUTABLE
-"""Tables that migration 0003 grants by itself, column by column; nobody grants them again."""
+"""Tables that migrations 0003 and 0007 grant by themselves; nobody grants them again."""
 
 __all__ = [
     "APPEND_ONLY",
@@ -52,6 +68,13 @@ __all__ = [
     "IdempotencyKey",
     "Ledger",
     "LedgerPeriod",
+    "PriceAlias",
+    "PriceOffer",
+    "PriceQuarantine",
+    "PriceRate",
+    "PriceRule",
+    "PriceVersion",
+    "PriceWithdrawal",
     "RegistryRow",
     "Reversed",
     "RollupDay",

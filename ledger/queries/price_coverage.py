@@ -1,8 +1,8 @@
 """How much of what was used had a price, and whose: override, contract, list, or none?
 
-Each entry names the price version it was priced at; whose price that was is asked of the book of
-that version at the entry's own instant. Entries priced at nothing (version 0) are the unpriced
-ones: their basis is estimated and they block the close of their period.
+Each entry names the price version it was priced at; whose price that was is asked of the book
+of that version at the entry's own instant. Entries priced at nothing (version 0) are the
+unpriced ones: their basis is estimated and they block the close of their period.
 """
 
 import json

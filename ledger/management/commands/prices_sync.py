@@ -105,7 +105,8 @@ def _changes(changes: Sequence[facade.PriceDifference]) -> list[str]:
     return [
         f"{each.key.slug} {each.meter}"
         + (f" above {each.above_tokens} tokens" if each.above_tokens else "")
-        + f": {rate(each.before)} -> {rate(each.after)} from {each.valid_from:%Y-%m-%d %H:%M} UTC"
+        + f": {rate(each.before)} -> {rate(each.after)}"
+        + f" from {each.valid_from:%Y-%m-%d %H:%M} UTC"
         for each in changes
     ]
 

@@ -325,6 +325,7 @@ def page_response(request: HttpRequest, failure: Exception) -> HttpResponse:
         "detail": _sentence(answer, error.fields),
         "code": error.code,
         "errors": error.errors,
+        "request_id": structlog.contextvars.get_contextvars().get("request_id"),
     }
     try:
         response = render(request, "problem.html", {"problem": told}, status=answer.status)

@@ -1,14 +1,20 @@
 """What stands around every page: navigation, the ledger's seal, the demo band?"""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import NoReverseMatch, path, reverse
 
 from ledger import facade as ledger
-from o10.kernel import clock
+from o10.kernel import clock, figures
+from o10.management.installation import demo_people
 from policies import facade as policies
+
+OVERDUE_SECONDS = 60
+"""The tail is verified every few seconds; a look older than this is shown as stale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,40 +26,108 @@ class NavItem:
     icon: str
     group: str
     current: bool
+    keys: str
     count: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What does the side bar say about the ledger?"""
+
+    state: str
+    entries: int
+    age: str
+    newest_at: datetime | None
+    head: str
+    proof_url: str
+    detail: str
+
+
 SCREENS = (
-    ("Overview", "overview", "overview", ""),
-    ("Use cases", "use-cases", "use-cases", ""),
-    ("Envelopes", "envelopes", "envelopes", ""),
-    ("Ledger", "ledger", "ledger", ""),
-    ("Decisions", "decisions", "policies", "Control"),
+    ("Overview", "overview", "overview", "", "g o"),
+    ("Use cases", "use-cases", "use-cases", "", "g u"),
+    ("Envelopes", "envelopes", "envelopes", "", "g e"),
+    ("Ledger", "ledger", "ledger", "", "g l"),
+    ("Decisions", "decisions", "policies", "Control", "g d"),
 )
-"""Label, URL name, icon, group: the screens that exist; the others are no dead links."""
+"""Label, URL name, icon, group, keys: the screens that exist; the others are no dead links."""
 
 
 def page_frame(request: HttpRequest) -> dict[str, Any]:
-    """What do all templates get? Nothing for anonymous visitors."""
+    """What do all templates get? Anonymous visitors of a demo company see its log-ins."""
+    organisation = policies.find_organisation()
     person = getattr(request, "user", None)
+    demo = organisation is not None and organisation.demo
     if person is None or not person.is_authenticated:
-        return {}
-    now = clock.now()
+        return {"demo_people": demo_people() if demo else ()}
+    detail = organisation.currency if organisation else ""
     return {
         "nav": _navigation(request.path),
-        "seal": ledger.seal_badge(now=now),
-        "organisation": policies.organisation(),
-        "person": person,
+        "seal": _seal(),
+        "seal_poll_url": reverse("seal"),
+        "organisation": {
+            "name": organisation.name if organisation else "o10",
+            "detail": f"Production · {detail}" if detail else "",
+            "links": [{"label": "API documents", "url": "/api/docs"}],
+        },
+        "person": {
+            "name": person.display_name,
+            "role": person.role,
+            "sign_out_url": reverse("sign-out"),
+        },
+        "demo": demo,
+        "search_url": reverse("use-cases"),
     }
 
 
-def _navigation(path: str) -> list[NavItem]:
+def seal_part(request: HttpRequest) -> HttpResponse:
+    """What is the state of the seal now? The side bar's part alone, polled by pages."""
+    if not request.user.is_authenticated:
+        return HttpResponse(status=401)
+    values = {"seal": _seal(), "poll_url": reverse("seal")}
+    answer = render(request, "_components/_seal.html", values)
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+urlpatterns = [path("seal/", seal_part, name="seal")]
+
+
+def _seal() -> Seal:
+    now = clock.now()
+    badge = ledger.seal_badge(now=now)
+    state, detail = str(badge.state), ""
+    if badge.finding:
+        detail = describe(badge.finding)
+    elif badge.age_seconds is not None and badge.age_seconds > OVERDUE_SECONDS:
+        state = "stale"
+        detail = "The verifier has not looked for a while: is the worker running?"
+    return Seal(
+        state=state,
+        entries=badge.entries,
+        age=figures.ago(badge.verified_at, now=now).text if badge.verified_at else "",
+        newest_at=badge.verified_at,
+        head=badge.head,
+        proof_url=reverse("ledger-verify"),
+        detail=detail,
+    )
+
+
+def describe(finding: dict[str, Any]) -> str:
+    """What does a finding say in one sentence?"""
+    where = f"entry {finding['seq']:,}" if finding.get("seq") else "the ledger"
+    column = f", {finding['column']}" if finding.get("column") else ""
+    code = str(finding.get("code", "differs")).replace("_", " ")
+    return f"{code[:1].upper()}{code[1:]} at {where}{column}."
+
+
+def _navigation(at: str) -> list[NavItem]:
     items = []
-    for label, name, icon, group in SCREENS:
+    for label, name, icon, group, keys in SCREENS:
         try:
             url = reverse(name)
         except NoReverseMatch:
             continue
-        current = path == url or (url != "/" and path.startswith(url))
-        items.append(NavItem(label=label, url=url, icon=icon, group=group, current=current))
+        current = at == url or (url != "/" and at.startswith(url))
+        items.append(NavItem(label, url, icon, group, current, keys))
     return items

@@ -6,6 +6,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("o10.access.web")),
     path("", include("o10.health")),
+    path("", include("o10.frame")),
     path("api/", include("o10.openapi")),
     path("api/v1/", include("policies.plane.views")),
     path("api/v1/", include("policies.web.urls")),

@@ -17,12 +17,21 @@ from ledger.core.price_proposal import Change as PriceDifference
 from ledger.core.price_proposal import Proposal, Quarantined
 from ledger.core.price_terms import Bracket, OfferKey, PriceSource, Threshold, Tier
 from ledger.core.pricing import RatedOffer, price_usage
+from ledger.core.tiles import TileId, tile_of_path
 from ledger.models import APPEND_ONLY, MUTABLE, PERIOD_FROZEN, SELF_GRANTED
 from ledger.operations.append import EntryExists, append
 from ledger.operations.create_ledger import create_ledger
 from ledger.operations.funnel import Mode, ReplayedEntry, Written, write
 from ledger.operations.intern import Domain, bind, intern
-from ledger.operations.keep_exposure import Effect, ExposureUnkept, set_exposure_keeper
+from ledger.operations.keep_exposure import (
+    Effect,
+    ExposureUnkept,
+    Place,
+    PlaceQuery,
+    set_exposure_keeper,
+    set_place_finder,
+)
+from ledger.operations.keep_signing_key import load_signing_key, load_verifier_keys
 from ledger.operations.load_prices import (
     GENAI_PRICES,
     Loaded,
@@ -34,7 +43,10 @@ from ledger.operations.load_prices import (
 from ledger.operations.offer_numbers import OfferNumbers, forget_offer_numbers, offer_numbers
 from ledger.operations.override_price import OwnPrice, PriceAdded, add_price, withdraw_price
 from ledger.operations.put_document import put_document
+from ledger.operations.record_verification import VerifierMode, record_verification
+from ledger.operations.run_sealer import run_sealer
 from ledger.operations.write_price_version import SYSTEM
+from ledger.queries.effects import Effects, sum_effects, sum_effects_by_reservation
 from ledger.queries.entries import (
     EntryFilter,
     EntryPage,
@@ -43,7 +55,6 @@ from ledger.queries.entries import (
     find_by_uid,
     get_by_seq,
     get_by_uid,
-    get_neighbours,
     list_entries,
     list_range,
 )
@@ -56,6 +67,7 @@ from ledger.queries.entry_lines import (
     list_entry_lines,
     list_line_choices,
 )
+from ledger.queries.integrity import Finding
 from ledger.queries.ledgers import COMPANY_LEDGER, LedgerRow, find_ledger, ledger_of_company
 from ledger.queries.price_basis import Agreement, PriceBasis
 from ledger.queries.price_coverage import Covered, PriceCoverage, price_coverage
@@ -72,12 +84,65 @@ from ledger.queries.prices import (
     resolve_offer_key,
     served_tier,
 )
+from ledger.queries.proofs import (
+    ConsistencyProof,
+    InclusionProof,
+    as_json,
+    get_neighbours,
+    prove_consistency,
+    prove_inclusion,
+    read_entry_tile,
+    read_tile,
+)
 from ledger.queries.registry import list_meanings, meanings_of, numbers_of
+from ledger.queries.seal_status import (
+    CheckpointRow,
+    SealBadge,
+    SealStatus,
+    SealVerdict,
+    VerificationRow,
+    find_horizon_holder,
+    last_verification,
+    latest_checkpoint,
+    seal_badge,
+    seal_state,
+)
 from ledger.queries.spend import Position, SpendKey, SpendRow, position_of, sum_spend
 
 SEALER_RIGHTS: dict[str, str] = {}
 
 __all__ = [
+    "Place",
+    "PlaceQuery",
+    "set_place_finder",
+    "VerifierMode",
+    "record_verification",
+    "run_sealer",
+    "Effects",
+    "sum_effects",
+    "sum_effects_by_reservation",
+    "Finding",
+    "ConsistencyProof",
+    "InclusionProof",
+    "as_json",
+    "prove_consistency",
+    "prove_inclusion",
+    "read_entry_tile",
+    "read_tile",
+    "CheckpointRow",
+    "SealBadge",
+    "SealStatus",
+    "SealVerdict",
+    "VerificationRow",
+    "find_horizon_holder",
+    "last_verification",
+    "latest_checkpoint",
+    "seal_badge",
+    "seal_state",
+    "TileId",
+    "tile_of_path",
+    "load_signing_key",
+    "load_verifier_keys",
     "APPEND_ONLY",
     "Agreement",
     "Basis",

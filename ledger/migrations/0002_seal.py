@@ -37,7 +37,7 @@ CREATE TABLE {table} (
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE {table} IS 'Cache. {what}';
 COMMENT ON COLUMN {table}.kind_class IS 'ledger.core.rollup.KindClass.';
-COMMENT ON COLUMN {table}.upto_seq IS 'Position of the newest entry in this cell.';
+COMMENT ON COLUMN {table}.upto_seq IS 'The cell counts every entry up to here that belongs to it.';
 """
 
 TABLES = (
@@ -103,11 +103,11 @@ CREATE TABLE ledger_seal_state (
     system_id bigint NOT NULL,
     updated_at timestamptz NOT NULL,
     CONSTRAINT seal_state_chain_is_a_hash CHECK (octet_length(chain) = 32),
-    CONSTRAINT seal_state_ranges_are_hashes CHECK (octet_length(ranges) % 32 = 0)
+    CONSTRAINT seal_state_ranges_are_hashes CHECK (octet_length(ranges) % 32 = 8)
 ) WITH (fillfactor = 10);
 COMMENT ON TABLE ledger_seal_state IS 'Cache of the sealer, one row a ledger.';
 COMMENT ON COLUMN ledger_seal_state.last_xid IS 'With last_id the cursor: everything at or below it is sealed.';
-COMMENT ON COLUMN ledger_seal_state.ranges IS 'Compact range of the tree of seq leaves: its perfect subtrees'' roots, left to right.';
+COMMENT ON COLUMN ledger_seal_state.ranges IS 'Compact range of the tree: size as uint64, then the roots of its perfect subtrees, widest first.';
 COMMENT ON COLUMN ledger_seal_state.fence IS 'Raised by each sealer that takes over; an older one changes nothing.';
 COMMENT ON COLUMN ledger_seal_state.system_id IS 'Cluster in which last_xid has a meaning (pg_control_system).';
 

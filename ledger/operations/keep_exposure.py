@@ -1,4 +1,4 @@
-"""Who keeps the balances when the ledger's own doors move money?
+"""Who keeps the balances when the ledger's own doors move money, and who knows whose it is?
 
 The ledger knows no envelopes. Policies puts a function into this one slot when it starts;
 usage, adjustments and reversals hand it their effects and write the versions it gives back.
@@ -11,6 +11,26 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from o10.kernel.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceQuery:
+    """Whose spend is it? What a usage record says about itself; `at` selects the period."""
+
+    use_case: str | None
+    environment: str | None
+    customer: str | None
+    run_id: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """To which use case and deepest envelope does it belong? 0 and 0 = unattributed."""
+
+    use_case_id: int
+    envelope_id: int
+    department: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +52,15 @@ class Effect:
 Keeper = Callable[[Sequence[Effect]], Sequence[int]]
 """Locks the trees of the effects, applies them, answers the tree version of each."""
 
+PlaceFinder = Callable[[Sequence[PlaceQuery]], Sequence[Place]]
+"""Answers the place of each query, in their order."""
+
 _keeper: Keeper | None = None
+_finder: PlaceFinder | None = None
 
 
 class ExposureUnkept(Unavailable):
-    """Is nobody there who keeps the balances?"""
+    """Is nobody there who keeps the balances or knows the places? Fields: `what`."""
 
     code = "unavailable"
 
@@ -45,6 +69,22 @@ def set_exposure_keeper(keeper: Keeper) -> None:
     """Who keeps the balances from now on? Called once, by the app that owns envelopes."""
     global _keeper  # noqa: PLW0603 - the one slot through which the ledger calls upwards
     _keeper = keeper
+
+
+def set_place_finder(finder: PlaceFinder) -> None:
+    """Who knows use cases and envelopes from now on? Called once, by the app that owns them."""
+    global _finder  # noqa: PLW0603 - the other slot through which the ledger calls upwards
+    _finder = finder
+
+
+def find_places(queries: Sequence[PlaceQuery]) -> Sequence[Place]:
+    """To which use case and envelope does each belong?
+
+    Raises: ExposureUnkept (`unavailable`) while the slot is empty.
+    """
+    if _finder is None:
+        raise ExposureUnkept(what="the finder of places")
+    return _finder(queries)
 
 
 def keep_exposure(effects: Sequence[Effect]) -> list[int]:

@@ -44,6 +44,17 @@ def meanings_of(
         return {number: _body(body) for number, body in cursor.fetchall()}
 
 
+def list_meanings(*, domain: str, ledger_id: int = COMPANY_LEDGER) -> dict[int, dict[str, Any]]:
+    """What does every number of this domain mean now?"""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT ON (number) number, body FROM ledger_registry"
+            " WHERE ledger_id = %s AND domain = %s ORDER BY number, created_at DESC",
+            [ledger_id, str(domain)],
+        )
+        return {number: _body(body) for number, body in cursor.fetchall()}
+
+
 def _body(value: Any) -> dict[str, Any]:
     # Django's cursors give jsonb as text.
     loaded: dict[str, Any] = json.loads(value) if isinstance(value, str) else value

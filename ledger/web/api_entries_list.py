@@ -13,8 +13,9 @@ from ledger.web.scope import check_in_scope, numbers_in_scope
 from ledger.web.serializers import AsOf, EntryList, EntryView, entry_views
 from o10.access.doors import JSON, PAGED, Operation
 from o10.access.keys import Caller
-from o10.access.rest import Door, answer, caller_of, limit_of, query_of
+from o10.access.rest import caller_of
 from o10.access.roles import Action
+from o10.access.views import Door, answer, limit_of, query_of
 from o10.kernel import clock
 from o10.kernel.errors import FieldError, NotFound, Rejected, ValidationFailed
 from o10.kernel.ids import uuid_of

@@ -14,8 +14,9 @@ from ledger.web.serializers import (
     inclusion_view,
 )
 from o10.access.doors import JSON, Operation
-from o10.access.rest import Door, answer, caller_of, query_of
+from o10.access.rest import caller_of
 from o10.access.roles import Action
+from o10.access.views import Door, answer, query_of
 from o10.kernel.errors import FieldError, NotFound, ValidationFailed
 
 _NO_PARAMETERS: frozenset[str] = frozenset()

@@ -13,8 +13,9 @@ from ledger import facade
 from ledger.web.scope import check_whole_ledger
 from o10.access import checks
 from o10.access.doors import Operation
-from o10.access.rest import Door, caller_of, query_of
+from o10.access.rest import caller_of
 from o10.access.roles import Action
+from o10.access.views import Door, query_of
 
 FULL_WIDTH = 256
 _FOR_EVER = "public, max-age=31536000, immutable"

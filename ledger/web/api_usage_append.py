@@ -10,8 +10,9 @@ from ledger.web.serializers import UsageAnswer, usage_answer
 from o10.access.checks import can_see_use_case
 from o10.access.doors import JSON, Operation
 from o10.access.keys import Caller
-from o10.access.rest import Door, answer, caller_of
+from o10.access.rest import caller_of
 from o10.access.roles import Action
+from o10.access.views import Door, answer
 from o10.kernel import clock
 from o10.kernel.errors import FieldError, Forbidden
 from o10.wire.facts import (

@@ -1,6 +1,5 @@
 """Where does a person sign in and out?"""
 
-from django import forms
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -15,20 +14,7 @@ from o10.access import sessions
 from o10.kernel import clock
 from o10.kernel.errors import RateLimited, Unauthorized
 
-
-class SignInForm(forms.Form):
-    """Who are you? Bound to what was sent; the password is never shown again."""
-
-    username = forms.EmailField(
-        label="E-mail",
-        max_length=254,
-        widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True}),
-    )
-    password = forms.CharField(
-        max_length=1024,
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )
+_LONGEST = 1024
 
 
 @sensitive_post_parameters("password")
@@ -39,23 +25,19 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     """The sign-in page, and its answer: on to where the person was going, or why not."""
     onward = _onward(request)
     if request.method == "GET":
-        return _page(request, SignInForm(), onward=onward)
-    form = SignInForm(request.POST)
-    if not form.is_valid():
-        return _page(request, form, onward=onward, status=422)
-    given = form.cleaned_data
+        return _page(request, onward=onward)
+    email = request.POST.get("email", "")[:_LONGEST]
+    password = request.POST.get("password", "")[:_LONGEST]
     try:
-        sessions.sign_in(
-            request, email=given["username"], password=given["password"], now=clock.now()
-        )
+        sessions.sign_in(request, email=email, password=password, now=clock.now())
     except Unauthorized:
-        form.add_error(None, "E-mail address and password do not match an account.")
-        return _page(request, form, onward=onward, status=401)
+        wrong = ("Sign-in failed", "E-mail address and password do not match an account.")
+        return _page(request, onward=onward, email=email, problem=wrong, status=401)
     except RateLimited as error:
-        seconds = int(str(error.fields["retry_after_s"]))
-        form.add_error(None, f"Too many attempts. Try again in {seconds // 60} minutes.")
-        refused = _page(request, form, onward=onward, status=429)
-        refused.headers["Retry-After"] = str(seconds)
+        minutes = int(str(error.fields["retry_after_s"])) // 60
+        wrong = ("Too many attempts", f"Try again in {minutes} minutes.")
+        refused = _page(request, onward=onward, email=email, problem=wrong, status=429)
+        refused.headers["Retry-After"] = str(error.fields["retry_after_s"])
         return refused
     return redirect(onward)
 
@@ -69,10 +51,16 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 
 def _page(
-    request: HttpRequest, form: SignInForm, *, onward: str, status: int = 200
+    request: HttpRequest,
+    *,
+    onward: str,
+    email: str = "",
+    problem: tuple[str, str] | None = None,
+    status: int = 200,
 ) -> HttpResponse:
-    shown = {"form": form, "next": onward}
-    return render(request, "access/sign_in.html", shown, status=status)
+    told = None if problem is None else {"title": problem[0], "detail": problem[1]}
+    shown = {"email": email, "next": onward, "problem": told}
+    return render(request, "access/login.html", shown, status=status)
 
 
 def _onward(request: HttpRequest) -> str:

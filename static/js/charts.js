@@ -58,7 +58,7 @@
       marker.pattern = { shape: "/", fgcolor: ink, bgcolor: colour("surface"), size: 5, solidity: 0.32 };
       marker.line = { width: 1.2, color: ink };
     } else marker.color = ink;
-    return { ...trace, marker, textfont: { color: colour("ink-2"), size: 11, ...trace.textfont } };
+    return { constraintext: "none", cliponaxis: false, ...trace, marker, textfont: { color: colour("ink-2"), size: 11, ...trace.textfont } };
   };
 
   const paintLine = (trace, role, colour) => {
@@ -79,7 +79,7 @@
   const axis = (given, colour) => ({
     gridcolor: colour("line"), zerolinecolor: colour("line-control"), linecolor: colour("line-2"),
     tickcolor: colour("line-2"), zerolinewidth: 1, gridwidth: 1, ticks: "", automargin: true,
-    fixedrange: true, ...given,
+    fixedrange: true, zeroline: false, ...given,
     tickfont: { color: colour("ink-3"), size: 11, ...given?.tickfont },
   });
 
@@ -93,7 +93,7 @@
     const axes = Object.fromEntries(
       Object.keys({ xaxis: 1, yaxis: 1, ...given })
         .filter((key) => /^[xy]axis\d*$/.test(key))
-        .map((key) => [key, axis(given[key], colour)]),
+        .map((key) => [key, axis({ zeroline: key.startsWith("y"), ...given[key] }, colour)]),
     );
     const layout = {
       margin: { l: 8, r: 8, t: 12, b: 8 }, showlegend: false, bargap: 0.38, hovermode: "closest",

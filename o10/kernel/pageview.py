@@ -222,7 +222,7 @@ class PageView:
     def _sort_link(self, column: Column) -> SortLink:
         now = self.query.sort or self.grammar.default_sort
         state = now.direction.value if now is not None and now.column == column.key else ""
-        # Figures are most asked for from the largest down, names from A on; a second click turns.
+        # Figures start from the largest, names from A; a second click turns.
         first = Direction.DESCENDING if column.num else Direction.ASCENDING
         turned = Direction.ASCENDING if first is Direction.DESCENDING else Direction.DESCENDING
         direction = turned if state == first.value else first

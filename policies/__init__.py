@@ -1,0 +1,1 @@
+"""May the next call spend? Use cases, envelopes, the hold, the decision and its record."""

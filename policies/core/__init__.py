@@ -1,0 +1,1 @@
+"""Which rules decide? Pure functions: no Django, no database, no clock."""

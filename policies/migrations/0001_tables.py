@@ -185,6 +185,25 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Organisation",
+            fields=[
+                ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ("slug", models.CharField(max_length=64)),
+                ("name", models.CharField(max_length=120)),
+                ("demo", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField()),
+                ("created_by", models.CharField(max_length=64)),
+            ],
+            options={
+                "db_table": "policies_organisation",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("id", 1)), name="organisation_is_one"
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="Reservation",
             fields=[
                 ("id", models.UUIDField(primary_key=True, serialize=False)),
@@ -333,8 +352,7 @@ class Migration(migrations.Migration):
                 (
                     "default_max_output_tokens",
                     models.IntegerField(
-                        help_text="null = 1,024, or 1.2 x p99 of its output once that is measured",
-                        null=True,
+                        help_text="null = 1,024 until its output is measured", null=True
                     ),
                 ),
                 ("max_input_tokens", models.IntegerField(null=True)),

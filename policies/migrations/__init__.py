@@ -1,0 +1,1 @@
+"""How did the tables of spend control come to be?"""

@@ -6,6 +6,7 @@ Every model stands in exactly one of the two lists; a test attacks the append-on
 from policies.models.balance import EnvelopeBalance, EnvelopeTree
 from policies.models.decision_log import AnswerLog, DecisionLog, DenialFold
 from policies.models.envelope import Envelope, EnvelopeVersion
+from policies.models.organisation import Organisation
 from policies.models.policy import PolicyVersion, TokenKey
 from policies.models.reservation import Reservation
 from policies.models.use_case import Department, UseCase
@@ -21,6 +22,7 @@ APPEND_ONLY = (
 """Tables on which the application's database role may only SELECT and INSERT."""
 
 MUTABLE = (
+    "policies_organisation",
     "policies_department",
     "policies_use_case",
     "policies_envelope",
@@ -41,6 +43,7 @@ __all__ = [
     "EnvelopeBalance",
     "EnvelopeTree",
     "EnvelopeVersion",
+    "Organisation",
     "PolicyVersion",
     "Reservation",
     "TokenKey",

@@ -71,7 +71,7 @@ class DecisionLog(models.Model):
 
 
 class AnswerLog(models.Model):
-    """What was answered to a settle, release or extend, so that a repeat gets the same bytes?"""
+    """Which bytes answered a settle, release or extend? A repeat gets the same."""
 
     uid = models.UUIDField(primary_key=True, help_text="idempotency uid of the write")
     verb = models.CharField(max_length=8)

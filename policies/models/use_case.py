@@ -49,7 +49,7 @@ class UseCase(models.Model):
     fail_open_cap_nanos = models.BigIntegerField(default=5_000_000_000)
     default_model = models.CharField(max_length=128, blank=True)
     default_max_output_tokens = models.IntegerField(
-        null=True, help_text="null = 1,024, or 1.2 x p99 of its output once that is measured"
+        null=True, help_text="null = 1,024 until its output is measured"
     )
     max_input_tokens = models.IntegerField(null=True)
     fit_output = models.BooleanField(

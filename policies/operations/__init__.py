@@ -1,0 +1,1 @@
+"""How does money get held, spent, given back, and who may change what?"""

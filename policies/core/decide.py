@@ -1,0 +1,521 @@
+"""May this call spend? One request, one snapshot, what is left → one ruling. ← THE AUTHORIZATION
+
+The order of checks is the order of reason codes; the first that denies ends the evaluation, so
+that equal inputs give the equal first code. Everything that can deny stands in one of two
+tables: `CHECKS` (is the call allowed at all?) and the budgets of `_budgets` (does it fit?).
+Source: product.md sections 4.2, 4.3 and 6; docs/algorithms/reason-order.md.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from o10.kernel.money import Nanos, amount_text
+from o10.kernel.periods import label
+from o10.kernel.rates import Rates
+from o10.wire.decisions import Mode, Outcome, ReasonEntry
+from o10.wire.reasons import Again, Reason
+from o10.wire.requests import Authorize
+from policies.core import estimate
+from policies.core.envelope import Balance, binding, left, soft_thresholds_passed
+from policies.core.estimate import WorstCase
+from policies.core.snapshot import EnvelopeRule, Place, Snapshot, UseCaseRule
+
+ALWAYS_ENFORCED = frozenset(
+    {
+        Reason.KEY_NOT_SCOPED,
+        Reason.USE_CASE_UNKNOWN,
+        Reason.EMERGENCY_STOP,
+        Reason.USE_CASE_SUNSET,
+    }
+)
+"""Denials that no mode softens: who may not ask has no mode, and a stop is no trial."""
+RETRY_AFTER_MOST_S = 86_400
+"""A router is told to come back within a day, even where the period is longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Which offer would serve the call, and at which rates?
+
+    Units: tokens for `max_output_tokens` and `context_tokens` (None = not known).
+    """
+
+    offer: str
+    venue: str
+    model: str
+    region: str | None
+    tier: str
+    rates: Rates
+    price_version: int
+    stale: bool = False
+    max_output_tokens: int | None = None
+    context_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked, by whom, when, and at which price? `scoped` false = not by this key."""
+
+    request: Authorize
+    scoped: bool
+    now: datetime
+    currency: str
+    price: Price | None
+    place: Place | Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is known of the money? One balance per envelope of the path, root first.
+
+    Units: nanos; `run` is what the run of the call has spent and holds so far.
+    """
+
+    path: tuple[Balance, ...] = ()
+    run: Nanos = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What was decided, and what has to be held for it?
+
+    `outcome` is what the router hears, `would` what the policy says; they differ in observe
+    and shadow. `worst` is there as soon as a worst case could be priced.
+    """
+
+    outcome: Outcome
+    would: Outcome
+    mode: Mode
+    reasons: tuple[ReasonEntry, ...]
+    rule: UseCaseRule | None
+    place: Place | None
+    worst: WorstCase | None
+    max_output_tokens: int
+    binding: int | None = None
+    retry_after_s: int | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Does this ruling take money? Only an enforced yes does."""
+        return self.would.goes and self.mode is Mode.ENFORCE
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What do all checks look at?"""
+
+    question: Question
+    rule: UseCaseRule | None
+    bound: int | None
+    wanted: int
+
+    @property
+    def request(self) -> Authorize:
+        return self.question.request
+
+    @property
+    def path(self) -> tuple[EnvelopeRule, ...]:
+        place = self.question.place
+        return place.path if isinstance(place, Place) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    """Which limit of money must the worst case stay within? None = no limit."""
+
+    reason: Reason
+    nanos: Nanos | None
+    name: str
+    level: int | None = None
+
+
+def decide(*, question: Question, snapshot: Snapshot, left: Left) -> Ruling:
+    """May this call spend, why, and how much must be held?
+
+    Raises: nothing; every answer is a ruling.
+    """
+    rule = snapshot.use_cases.get(question.request.use_case)
+    case = _case(question, rule)
+    for reason, check in CHECKS:
+        detail = check(case)
+        if detail is not None:
+            return _denied(case, reason, detail)
+    return _decide_money(case, left)
+
+
+def question_labels(request: Authorize) -> dict[str, str]:
+    """Which values choose an envelope below the use case?"""
+    labels = {
+        "environment": request.environment,
+        "customer": request.customer,
+        "run": request.run_id,
+    }
+    return {kind: value for kind, value in labels.items() if value}
+
+
+def model_of(request: Authorize, rule: UseCaseRule | None) -> str:
+    """Which model is meant? The one asked for, else the use case's own; empty = none."""
+    return request.model or (rule.default_model if rule else "")
+
+
+def _case(question: Question, rule: UseCaseRule | None) -> _Case:
+    request = question.request
+    bound = estimate.input_bound(input_tokens=request.input_tokens, prompt=request.prompt)
+    default = rule.default_max_output_tokens if rule else None
+    wanted = request.max_output_tokens
+    if wanted is None:
+        wanted = default or estimate.DEFAULT_OUTPUT_TOKENS
+    most = question.price.max_output_tokens if question.price else None
+    return _Case(question, rule, bound, wanted if most is None else min(wanted, most))
+
+
+# --- is the call allowed at all? -------------------------------------------------------------
+
+
+def _key_not_scoped(case: _Case) -> str | None:
+    if case.question.scoped:
+        return None
+    return f"This key may not spend for use case {case.request.use_case}."
+
+
+def _use_case_unknown(case: _Case) -> str | None:
+    return None if case.rule else f"There is no use case {case.request.use_case}."
+
+
+def _not_started(case: _Case) -> str | None:
+    starts = case.rule.starts_at if case.rule else None
+    if starts is None or starts <= case.question.now:
+        return None
+    return f"{_rule(case).name} starts at {starts:%Y-%m-%d %H:%M} UTC."
+
+
+def _stopped(case: _Case) -> str | None:
+    return f"{_rule(case).name} is stopped." if _rule(case).state == "stopped" else None
+
+
+def _sunset(case: _Case) -> str | None:
+    return f"{_rule(case).name} is wound down." if _rule(case).state == "sunset" else None
+
+
+def _input_over_cap(case: _Case) -> str | None:
+    price = case.question.price
+    limits = [_rule(case).max_input_tokens, price.context_tokens if price else None]
+    known = [limit for limit in limits if limit is not None]
+    if case.bound is None or not known or case.bound <= min(known):
+        return None
+    return f"{case.bound:,} input tokens are above the limit of {min(known):,}."
+
+
+def _price_unknown(case: _Case) -> str | None:
+    price = case.question.price
+    model = model_of(case.request, case.rule)
+    if not model:
+        return "No model was named, and the use case has no default model."
+    if price is None:
+        return f"There is no price for {model}{_at(case.request.venue)}."
+    missing = estimate.unpriced(
+        rates=price.rates,
+        cached_input_tokens=case.request.cached_input_tokens,
+        max_output_tokens=case.wanted,
+    )
+    if missing:
+        return f"{price.offer} has no price for {', '.join(missing)}."
+    if price.rates.currency != case.question.currency:
+        return f"{price.offer} is priced in {price.rates.currency}, not in our currency."
+    return None
+
+
+def _price_stale(case: _Case) -> str | None:
+    price = case.question.price
+    if price is None or not price.stale or not _rule(case).strict_prices:
+        return None
+    return f"The price of {price.offer} is too old, and the use case has strict prices."
+
+
+def _estimate_missing(case: _Case) -> str | None:
+    return "Neither input_tokens nor prompt was sent." if case.bound is None else None
+
+
+def _placeless(reason: Reason, sentence: str) -> Callable[[_Case], str | None]:
+    def check(case: _Case) -> str | None:
+        place = case.question.place
+        missing = reason is Reason.ENVELOPE_NOT_FOUND and place is None
+        return sentence.format(_rule(case).name) if place is reason or missing else None
+
+    return check
+
+
+def _frozen(case: _Case) -> str | None:
+    frozen = [rule.name for rule in case.path if rule.state == "frozen"]
+    return f"{frozen[0]} is frozen." if frozen else None
+
+
+def _closed(case: _Case) -> str | None:
+    closed = [rule.name for rule in case.path if rule.state == "closed"]
+    if closed:
+        return f"{closed[0]} is closed."
+    if case.question.place is Reason.ENVELOPE_CLOSED:
+        return f"The envelope of {_rule(case).name} is closed or past its end."
+    return None
+
+
+CHECKS: tuple[tuple[Reason, Callable[[_Case], str | None]], ...] = (
+    (Reason.KEY_NOT_SCOPED, _key_not_scoped),
+    (Reason.USE_CASE_UNKNOWN, _use_case_unknown),
+    (Reason.USE_CASE_NOT_STARTED, _not_started),
+    (Reason.EMERGENCY_STOP, _stopped),
+    (Reason.USE_CASE_SUNSET, _sunset),
+    (Reason.INPUT_TOKENS_OVER_CAP, _input_over_cap),
+    (Reason.PRICE_UNKNOWN, _price_unknown),
+    (Reason.PRICE_STALE, _price_stale),
+    (Reason.ESTIMATE_MISSING, _estimate_missing),
+    (
+        Reason.ENVELOPE_NOT_FOUND,
+        _placeless(Reason.ENVELOPE_NOT_FOUND, "No envelope covers {}: no budget, no call."),
+    ),
+    (
+        Reason.ENVELOPE_NOT_STARTED,
+        _placeless(Reason.ENVELOPE_NOT_STARTED, "The envelope of {} starts later."),
+    ),
+    (Reason.ENVELOPE_FROZEN, _frozen),
+    (Reason.ENVELOPE_CLOSED, _closed),
+)
+"""Every check before money, in evaluation order: it returns a detail to deny, or None."""
+
+
+# --- does it fit? ----------------------------------------------------------------------------
+
+
+def _decide_money(case: _Case, left: Left) -> Ruling:
+    price, bound = case.question.price, case.bound
+    if price is None or bound is None:
+        raise LookupError("the checks before money guarantee a price and a bound")
+    rule = _rule(case)
+    top = estimate.ceiling(rates=price.rates, may_write_cache=rule.may_write_cache)
+    budgets = _budgets(case, left)
+    granted = _granted(case, top, budgets)
+    least = granted if granted is not None else _least(case)
+    worst = estimate.worst_case(
+        ceiling=top, input_bound=bound, max_output_tokens=least, n=case.request.n
+    )
+    for budget in budgets:
+        if budget.nanos is not None and worst.nanos > budget.nanos:
+            return _too_dear(case, budget, worst)
+    return _allowed(case, left, worst)
+
+
+def _granted(case: _Case, top: estimate.Ceiling, budgets: Sequence[_Budget]) -> int | None:
+    """How many output tokens can be granted? None = fewer than are of any use."""
+    if not _may_shrink(case):
+        return case.wanted
+    limits = [budget.nanos for budget in budgets if budget.nanos is not None]
+    fits = estimate.output_that_fits(
+        ceiling=top,
+        input_bound=case.bound or 0,
+        n=case.request.n,
+        budget_nanos=min(limits) if limits else None,
+    )
+    granted = case.wanted if fits is None else min(case.wanted, fits)
+    return granted if granted >= _least(case) else None
+
+
+def _may_shrink(case: _Case) -> bool:
+    return case.request.max_output_tokens is None or _rule(case).fit_output
+
+
+def _least(case: _Case) -> int:
+    return estimate.useful_output(
+        wanted=case.wanted, p50_output_tokens=_rule(case).p50_output_tokens
+    )
+
+
+def _budgets(case: _Case, left_now: Left) -> tuple[_Budget, ...]:
+    """Which limits hold, in the order of their codes? The own envelope before those above."""
+    budgets = [
+        _Budget(Reason.PER_CALL_LIMIT, rule.per_call_nanos, rule.name)
+        for rule in reversed(case.path)
+        if rule.per_call_nanos is not None
+    ]
+    if case.request.run_id:
+        budgets += [
+            _Budget(Reason.PER_RUN_LIMIT, rule.per_run_nanos - left_now.run, rule.name)
+            for rule in reversed(case.path)
+            if rule.per_run_nanos is not None
+        ]
+    deepest = len(case.path) - 1
+    own = left_now.path[deepest]
+    budgets.append(
+        _Budget(Reason.ENVELOPE_HARD_LIMIT, left(own), _name_at(case, deepest), deepest)
+    )
+    above = binding(left_now.path[:deepest])
+    if above is not None:
+        name = _name_at(case, above.index)
+        budgets.append(
+            _Budget(Reason.PARENT_ENVELOPE_EXHAUSTED, above.available, name, above.index)
+        )
+    return tuple(budgets)
+
+
+def _too_dear(case: _Case, budget: _Budget, worst: WorstCase) -> Ruling:
+    currency = case.question.currency
+    detail = (
+        f"Needs {amount_text(worst.nanos)} {currency}; "
+        f"{budget.name} has {amount_text(max(0, budget.nanos or 0))} left."
+    )
+    if budget.reason is Reason.PER_CALL_LIMIT:
+        limit = amount_text(budget.nanos or 0)
+        detail = (
+            f"Needs {amount_text(worst.nanos)} {currency}; "
+            f"{budget.name} allows {limit} for one call."
+        )
+    ruling = _denied(case, budget.reason, detail, worst=worst)
+    if budget.level is None:
+        return ruling
+    until = _until_reset(case, budget.level)
+    return replace(ruling, binding=budget.level, retry_after_s=until)
+
+
+def _allowed(case: _Case, left_now: Left, worst: WorstCase) -> Ruling:
+    rule = _rule(case)
+    notes = _notes(case, left_now, worst)
+    asked = case.request.max_output_tokens
+    capped = asked is None or worst.max_output_tokens < asked
+    would = Outcome.ALLOW_WITH_CAPS if capped else Outcome.ALLOW
+    tightest = binding(left_now.path)
+    if capped:
+        notes.append(_capped(asked, worst.max_output_tokens))
+    notes.append(_fits(case, left_now, worst))
+    mode = Mode(rule.mode)
+    if mode is not Mode.ENFORCE:
+        notes.append(_shadow(mode))
+    return Ruling(
+        outcome=would if mode is Mode.ENFORCE else Outcome.ALLOW,
+        would=would,
+        mode=mode,
+        reasons=_ordered(notes),
+        rule=rule,
+        place=_place(case),
+        worst=worst,
+        max_output_tokens=worst.max_output_tokens,
+        binding=tightest.index if tightest else None,
+    )
+
+
+def _notes(case: _Case, left_now: Left, worst: WorstCase) -> list[ReasonEntry]:
+    notes = []
+    price = case.question.price
+    if price is not None and price.stale:
+        notes.append(ReasonEntry(code=Reason.PRICE_STALE, detail=f"{price.offer}: old price."))
+    for rule, balance in zip(case.path, left_now.path, strict=True):
+        # A soft envelope informs by its amount, though it has no cap that could deny.
+        amount = rule.amount_nanos if balance.cap is None else balance.cap
+        measured = Balance(
+            balance.envelope_id, amount, balance.settled, balance.held, balance.unsettled
+        )
+        passed = soft_thresholds_passed(
+            balance=measured, amount=worst.nanos, thresholds_ppm=rule.soft_thresholds_ppm
+        )
+        if passed:
+            share = f"{passed[-1] / 10_000:g}"
+            notes.append(
+                ReasonEntry(
+                    code=Reason.ENVELOPE_SOFT_LIMIT,
+                    detail=f"{rule.name} is at or above {share} % of its amount.",
+                )
+            )
+    return notes
+
+
+def _capped(asked: int | None, granted: int) -> ReasonEntry:
+    detail = f"Send max_tokens {granted}."
+    if asked is not None:
+        detail = f"Send max_tokens {granted} instead of {asked}."
+    return ReasonEntry(code=Reason.CAPPED_TOKENS, detail=detail)
+
+
+def _fits(case: _Case, left_now: Left, worst: WorstCase) -> ReasonEntry:
+    tightest = binding(left_now.path)
+    if tightest is None:
+        return ReasonEntry(
+            code=Reason.OK_UNLIMITED, detail="No envelope of the path has a cap."
+        )
+    rest = amount_text(tightest.available - worst.nanos)
+    name = _name_at(case, tightest.index)
+    return ReasonEntry(
+        code=Reason.OK_WITHIN_ENVELOPE,
+        detail=f"At most {amount_text(worst.nanos)}; {name} keeps {rest}.",
+    )
+
+
+def _shadow(mode: Mode) -> ReasonEntry:
+    return ReasonEntry(code=Reason.OK_SHADOW, detail=f"Mode {mode.value}: nothing is enforced.")
+
+
+def _denied(
+    case: _Case, reason: Reason, detail: str, *, worst: WorstCase | None = None
+) -> Ruling:
+    mode = Mode(case.rule.mode) if case.rule else Mode.ENFORCE
+    enforced = mode is Mode.ENFORCE or reason in ALWAYS_ENFORCED
+    reasons = [ReasonEntry(code=reason, detail=detail)]
+    if not enforced:
+        reasons.append(_shadow(mode))
+    return Ruling(
+        outcome=Outcome.DENY if enforced else Outcome.ALLOW,
+        would=Outcome.DENY,
+        mode=mode,
+        reasons=tuple(reasons),
+        rule=case.rule,
+        place=_place(case),
+        worst=worst,
+        max_output_tokens=case.wanted,
+        retry_after_s=_retry_after(case, reason),
+    )
+
+
+def _retry_after(case: _Case, reason: Reason) -> int | None:
+    if reason.row.again is not Again.YES:
+        return None
+    starts = case.rule.starts_at if case.rule else None
+    if reason is Reason.USE_CASE_NOT_STARTED and starts is not None:
+        return _seconds(starts, case.question.now)
+    return 60
+
+
+def _until_reset(case: _Case, level: int) -> int | None:
+    place = _place(case)
+    return _seconds(place.periods[level].end, case.question.now) if place else None
+
+
+def _seconds(until: datetime, now: datetime) -> int:
+    return max(1, min(RETRY_AFTER_MOST_S, int((until - now).total_seconds()) + 1))
+
+
+def _ordered(notes: Sequence[ReasonEntry]) -> tuple[ReasonEntry, ...]:
+    """In code order, one entry per code: the first said is the nearest to the root."""
+    firsts: dict[Reason, ReasonEntry] = {}
+    for note in notes:
+        firsts.setdefault(note.code, note)
+    return tuple(sorted(firsts.values(), key=lambda note: note.code.number))
+
+
+def _name_at(case: _Case, level: int) -> str:
+    """How is this envelope called on a screen: its name and its period?"""
+    rule, place = case.path[level], _place(case)
+    if place is None:
+        return rule.name
+    return f"{rule.name} / {label(place.periods[level], rule.time_zone)}"
+
+
+def _place(case: _Case) -> Place | None:
+    return case.question.place if isinstance(case.question.place, Place) else None
+
+
+def _rule(case: _Case) -> UseCaseRule:
+    if case.rule is None:
+        raise LookupError("checks after USE_CASE_UNKNOWN have a rule")
+    return case.rule
+
+
+def _at(venue: str | None) -> str:
+    return f" at {venue}" if venue else ""

@@ -1,0 +1,174 @@
+"""What exactly is asked? A request, its price, its place among the envelopes, before money."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ledger import facade as ledger
+from o10.access.keys import Caller
+from o10.access.roles import Action
+from o10.wire.requests import Authorize
+from policies.core import estimate
+from policies.core.decide import Left, Question, model_of, question_labels
+from policies.core.envelope import Balance
+from policies.core.snapshot import Place, UseCaseRule
+from policies.operations import statements
+from policies.operations.balances import Cells, in_path_order
+from policies.queries.current_policy import CurrentPolicy
+from policies.queries.prices import Priced, find_price
+from policies.queries.standing import SUM_RUN
+
+NOWHERE = Cells(0, (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What do we know about a request under one policy, and which rows hold its money?"""
+
+    question: Question
+    policy: CurrentPolicy
+    rule: UseCaseRule | None
+    place: Place | None
+    cells: Cells
+    bound: int | None
+    offer: ledger.OfferKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Which small integers stand for the call in its entries? 0 = none."""
+
+    actor: int = 0
+    dims: int = 0
+    offer: int = 0
+    venue: int = 0
+    model: int = 0
+
+
+def ask(
+    *, request: Authorize, caller: Caller, policy: CurrentPolicy, now: datetime, verb: Action
+) -> Asked:
+    """What is asked, in the terms of `decide`?"""
+    rule = policy.snapshot.use_cases.get(request.use_case)
+    bound = estimate.input_bound(input_tokens=request.input_tokens, prompt=request.prompt)
+    found = None
+    if rule is not None:
+        labels = question_labels(request)
+        found = policy.snapshot.place_of(use_case=rule, labels=labels, at=now)
+    place = found if isinstance(found, Place) else None
+    priced = _price(request, rule, bound, now)
+    question = Question(
+        request=request,
+        scoped=may_spend(caller, request.use_case, verb),
+        now=now,
+        currency=policy.currency,
+        price=priced.price if priced else None,
+        place=found,
+    )
+    offer = priced.key if priced else None
+    return Asked(question, policy, rule, place, cells_of(place), bound, offer)
+
+
+def may_spend(caller: Caller, use_case: str, verb: Action) -> bool:
+    """Is this use case within the scope of the key, and the verb among its own?"""
+    in_scope = caller.use_case_slugs is None or use_case in caller.use_case_slugs
+    return in_scope and verb in caller.verbs
+
+
+def cells_of(place: Place | None) -> Cells:
+    """Which balance rows belong to this place?"""
+    if place is None:
+        return NOWHERE
+    return Cells(
+        place.path[0].root,
+        tuple(rule.id for rule in place.path),
+        tuple(period.start for period in place.periods),
+    )
+
+
+def left_from(asked: Asked, found: Sequence[statements.Row]) -> Left:
+    """What is left, by rows that were read without a lock? A period not begun is empty."""
+    if asked.place is None:
+        return Left()
+    path = tuple(
+        balance or Balance(envelope_id=rule.id, cap=rule.cap_nanos, epoch=rule.epoch)
+        for rule, balance in zip(
+            asked.place.path, in_path_order(asked.cells, found), strict=True
+        )
+    )
+    return Left(path, run_spent(asked))
+
+
+def run_spent(asked: Asked) -> int:
+    """How much has the run of this call spent and held so far? Nanos; 0 without a limit."""
+    path = asked.place.path if asked.place else ()
+    limited = any(rule.per_run_nanos is not None for rule in path)
+    run_id = asked.question.request.run_id
+    if asked.rule is None or not run_id or not limited:
+        return 0
+    row = statements.row(SUM_RUN, [asked.rule.id, run_id])
+    return row[0] if row else 0
+
+
+def numbers_of(*, asked: Asked, caller: Caller, now: datetime) -> Numbers:
+    """Which numbers has this call in entries? Made when first needed.
+
+    Call it before any lock: a new meaning may wait for another transaction, which must not
+    wait for us.
+    """
+    actor = actor_number(caller.actor, now=now)
+    dims = 0
+    if asked.rule is not None:
+        dims = _intern(
+            ledger.Domain.DIMS,
+            dims_of(asked.question.request, asked.rule, caller.key_id),
+            actor,
+            now,
+        )
+    if asked.offer is None:
+        return Numbers(actor, dims)
+    offer = ledger.offer_numbers(
+        key=asked.offer, ledger_id=ledger.COMPANY_LEDGER, actor=actor, now=now
+    )
+    return Numbers(actor, dims, offer.offer_id, offer.venue_id, offer.model_id)
+
+
+def actor_number(caller_id: str, *, now: datetime) -> int:
+    """Which number has this key or person in entries?"""
+    return _intern(ledger.Domain.ACTOR, {"id": caller_id}, 0, now)
+
+
+def _intern(
+    domain: ledger.Domain, meaning: Mapping[str, Any], actor: int, now: datetime
+) -> int:
+    return ledger.intern(domain, meaning, ledger_id=ledger.COMPANY_LEDGER, actor=actor, now=now)
+
+
+def dims_of(request: Authorize, rule: UseCaseRule, caller_id: str) -> Mapping[str, Any]:
+    """To what is the spend of this call attributed? Only what was said."""
+    said = {
+        "department": rule.department_slug,
+        "key": caller_id,
+        "environment": request.environment,
+        "customer": request.customer,
+        "task_type": request.task_type,
+        "service_class": request.service_class.value if request.service_class else None,
+        "step_kind": request.step_kind,
+        "prompt_version": request.prompt_version,
+        "tags": dict(request.tags),
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _price(
+    request: Authorize, rule: UseCaseRule | None, bound: int | None, now: datetime
+) -> Priced | None:
+    return find_price(
+        venue=request.venue,
+        model=model_of(request, rule),
+        region=request.region,
+        tier=None,
+        at=now,
+        max_input_tokens=bound or 0,
+    )

@@ -74,7 +74,7 @@ def read_litellm(content: bytes, *, version: str) -> Catalogue:
         raise CatalogueInvalid(place="", reason="not JSON") from error
     if not isinstance(table, dict) or len(table) > ROWS_MAX:
         raise CatalogueInvalid(place="", reason=f"not an object of at most {ROWS_MAX} rows")
-    rows: dict[OfferKey, CatalogueRow] = {}
+    named: dict[OfferKey, list[CatalogueRow]] = {}
     skipped: list[Skipped] = []
     unreadable: list[Unreadable] = []
     for name in sorted(table, key=lambda each: (each.count("/"), each)):
@@ -94,15 +94,19 @@ def read_litellm(content: bytes, *, version: str) -> Catalogue:
         read = _rows(name, key, row, prices)
         skipped += [Skipped(name, read)] if isinstance(read, Skip) else []
         for each in read if isinstance(read, list) else []:
-            first = rows.setdefault(each.key, each)
-            if first.cards != each.cards:
-                reason = f"differs from {first.name}, which names the same offer"
-                unreadable.append(Unreadable(name, each.key, reason))
+            named.setdefault(each.key, []).append(each)
+    rows = [each[0] for each in named.values() if not _differ(each)]
+    unreadable += [
+        Unreadable(row.name, row.key, "two rows name this offer and differ")
+        for each in named.values()
+        if _differ(each)
+        for row in each
+    ]
     return Catalogue(
         name=NAME,
         version=version,
         sha256=sha256(content).hexdigest(),
-        rows=tuple(sorted(rows.values(), key=lambda each: each.key.slug)),
+        rows=tuple(sorted(rows, key=lambda each: each.key.slug)),
         skipped=tuple(skipped),
         unreadable=tuple(unreadable),
     )
@@ -124,6 +128,11 @@ def offer_of(name: str, provider: str) -> OfferKey:
     if venue == "aws" and dot and prefix in REGION_PREFIXES:
         region, model = prefix, rest
     return OfferKey(venue, model, region)
+
+
+def _differ(rows: list[CatalogueRow]) -> bool:
+    # Which of two rows is right cannot be told from the file: neither is taken.
+    return any(row.cards != rows[0].cards for row in rows[1:])
 
 
 def _means(name: str, venue: str) -> bool:

@@ -100,7 +100,9 @@ def redact(
 
 
 def _clean(name: str, value: Any, depth: int) -> Any:
-    if _SECRET_NAME.search(name) and not (_COUNT_NAME.search(name) and _is_number(value)):
+    if _SECRET_NAME.search(name.replace("-", "_")) and not (
+        _COUNT_NAME.search(name) and _is_number(value)
+    ):
         return REDACTED
     if isinstance(value, str):
         for pattern, replacement in _SECRET_TEXT:

@@ -121,8 +121,8 @@ def _mistakes(kind: type[msgspec.Struct], raw: dict[str, Any], at: str) -> Itera
         for error in _field_mistakes(field.type, raw[field.encode_name], pointer):
             before = False
             yield error
-    for name in raw:
-        if name not in known:
+    if kind.__struct_config__.forbid_unknown_fields:
+        for name in (name for name in raw if name not in known):
             before = False
             yield FieldError(f"{at}/{_escaped(name)}", "unknown_field", "No such field.")
     if before:
@@ -142,7 +142,7 @@ def _field_mistakes(annotation: Any, value: Any, pointer: str) -> Iterator[Field
         msgspec.convert(value, annotation, strict=True)
     except msgspec.ValidationError as error:
         # msgspec names no key of a mapping, so each pair is tried alone.
-        if isinstance(value, dict) and "[...]" in str(error):
+        if isinstance(value, dict) and re.search(r"\[\.\.\.\]|`key`", str(error)):
             yield from _pair_mistakes(annotation, value, pointer)
         else:
             yield _named(error, pointer, annotation)

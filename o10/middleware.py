@@ -48,7 +48,8 @@ class SecurityHeaders:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", CONTENT_POLICY)
         response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
-        if is_api(request.path) or getattr(request, "user_seen", False):
+        response.headers.setdefault("X-Frame-Options", "DENY")
+        if is_api(request.path):
             response.headers.setdefault("Cache-Control", "no-store")
         return response
 

@@ -99,6 +99,7 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
             "The body cannot be read",
             (
                 "The body cannot be read: {reason}.",
+                "The body cannot be read: expected {expected}.",
                 "The body must be one JSON object in UTF-8.",
             ),
         ),
@@ -298,7 +299,7 @@ def is_away(failure: BaseException) -> bool:
     return isinstance(failure, OperationalError | InterfaceError)
 
 
-def answer_exception(failure: Exception, context: Mapping[str, object]) -> HttpResponse:
+def drf_exception_handler(failure: Exception, context: Mapping[str, object]) -> HttpResponse:
     """What does the ordinary API answer to this exception? (setting EXCEPTION_HANDLER)"""
     request = context.get("request")
     path = getattr(request, "path", "")

@@ -2,7 +2,7 @@
 
 `o10_` and 32 random bytes in base62; SHA-256 at rest. A key has 256 bits of entropy: a plain
 hash of it cannot be searched, and a slow hash would only slow us.
-Source: docs/decisions/0021-people-and-keys.md.
+Source: docs/decisions/0020-people-and-keys.md.
 """
 
 import re

@@ -20,6 +20,7 @@ from ledger.core.pricing import RatedOffer, price_usage
 from ledger.core.tiles import TileId, tile_of_path
 from ledger.models import APPEND_ONLY, MUTABLE, PERIOD_FROZEN, SELF_GRANTED
 from ledger.operations.append import EntryExists, append
+from ledger.operations.correct import AlreadyReversed, reverse
 from ledger.operations.create_ledger import create_ledger
 from ledger.operations.funnel import Mode, ReplayedEntry, Written, write
 from ledger.operations.intern import Domain, bind, intern
@@ -43,6 +44,7 @@ from ledger.operations.load_prices import (
 from ledger.operations.offer_numbers import OfferNumbers, forget_offer_numbers, offer_numbers
 from ledger.operations.override_price import OwnPrice, PriceAdded, add_price, withdraw_price
 from ledger.operations.put_document import put_document
+from ledger.operations.record_usage import UsageReport, UsageResult, record_usage
 from ledger.operations.record_verification import VerifierMode, record_verification
 from ledger.operations.run_sealer import run_sealer
 from ledger.operations.write_price_version import SYSTEM
@@ -112,6 +114,11 @@ from ledger.queries.spend import Position, SpendKey, SpendRow, position_of, sum_
 SEALER_RIGHTS: dict[str, str] = {}
 
 __all__ = [
+    "UsageReport",
+    "UsageResult",
+    "record_usage",
+    "AlreadyReversed",
+    "reverse",
     "Place",
     "PlaceQuery",
     "set_place_finder",

@@ -3,24 +3,16 @@
 import os
 import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-# One home for the whole run, away from a developer's .o10, before settings are read.
-_GIVEN_URL = os.environ.get("O10_TEST_DATABASE_URL", "")
-_HOME = Path(tempfile.mkdtemp(prefix="o10-tests-"))
-_HOME.chmod(0o755)
-for _name in [name for name in os.environ if name.startswith("O10_")]:
-    del os.environ[_name]
-os.environ["O10_HOME"] = str(_HOME)
-os.environ["O10_SECRET_KEY"] = "a secret of the tests, long enough to be taken"  # noqa: S105
+import psycopg
+import pytest
+from psycopg import sql
 
-import psycopg  # noqa: E402
-import pytest  # noqa: E402
-from psycopg import sql  # noqa: E402
+from tests.home import GIVEN_URL, HOME
 
 TEST_DATABASE = "o10"
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -40,21 +32,21 @@ class Urls:
 def pytest_sessionfinish() -> None:
     from o10 import embedded
 
-    cluster = embedded.cluster_at(_HOME)
+    cluster = embedded.cluster_at(HOME)
     if cluster.data.exists():
         embedded.stop(cluster)
         shutil.rmtree(cluster.data.parent, ignore_errors=True)
         shutil.rmtree(cluster.sockets, ignore_errors=True)
-    shutil.rmtree(_HOME, ignore_errors=True)
+    shutil.rmtree(HOME, ignore_errors=True)
 
 
 def _superuser_url() -> str:
     """The embedded server of the run, or the external one named by O10_TEST_DATABASE_URL."""
     from o10 import embedded
 
-    if _GIVEN_URL:
-        return _GIVEN_URL
-    cluster = embedded.cluster_at(_HOME)
+    if GIVEN_URL:
+        return GIVEN_URL
+    cluster = embedded.cluster_at(HOME)
     embedded.start(cluster)
     return cluster.superuser_url()
 
@@ -68,7 +60,7 @@ def database_urls() -> Urls:
 
     superuser = _superuser_url()
     info = psycopg.conninfo.conninfo_to_dict(superuser)
-    name = f"{TEST_DATABASE}_{os.getpid()}" if _GIVEN_URL else TEST_DATABASE
+    name = f"{TEST_DATABASE}_{os.getpid()}" if GIVEN_URL else TEST_DATABASE
     owner = f"{name}_owner"
     database.create_embedded(
         superuser_url=superuser, database=name, owner=owner, secret_key=settings.SECRET_KEY
@@ -116,13 +108,13 @@ def django_db_setup(
     yield
     for alias in ("default", "owner", "sealer"):
         connections[alias].close()
-    if _GIVEN_URL:
+    if GIVEN_URL:
         _drop_external(database_urls)
 
 
 def _drop_external(urls: Urls) -> None:
     name = psycopg.conninfo.conninfo_to_dict(urls.superuser_url)["dbname"]
-    with psycopg.connect(_GIVEN_URL, autocommit=True) as connection:
+    with psycopg.connect(GIVEN_URL, autocommit=True) as connection:
         connection.execute(
             sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(str(name)))
         )

@@ -2,18 +2,18 @@
 
 Every function returns a `Figure`: the text, the exact value for a title, and the words for a
 screen reader where the text alone would mislead. Signs stand before the currency and are the
-true minus; rounding is half even and happens here alone, on the way out. Longer than most
-modules on purpose: the rules of one table belong side by side.
+true minus; rounding is to the nearest, ties away from zero, and happens here alone, on the
+way out. Longer than most modules on purpose: the rules of one table belong side by side.
 Source: ux.md section 4. Golden: tests/golden/figures.json.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
-from o10.kernel.money import NANOS_PER_UNIT, Nanos, amount_text, half_even
+from o10.kernel.money import NANOS_PER_UNIT, Nanos, amount_text
 from o10.kernel.periods import zone_of
 
 MINUS = "−"
@@ -90,7 +90,7 @@ def money_scale(values: Iterable[Nanos | None]) -> Scale:
     and below one unit four, since an envelope of one dollar has no whole dollar to show.
     """
     largest = max((abs(value) for value in values if value is not None), default=0)
-    if half_even(largest, NANOS_PER_UNIT) < 1_000_000:
+    if _nearest(largest, NANOS_PER_UNIT) < 1_000_000:
         small = _SMALL if largest < NANOS_PER_UNIT else _CENTS
         return small if 0 < largest < 100 * NANOS_PER_UNIT else _WHOLE
     return next((scale for scale in _LARGE if _scaled(largest, scale) < 10_000), _LARGE[-1])
@@ -128,7 +128,7 @@ def unit_cost(nanos: Nanos | None, currency: str = "USD") -> Figure:
     # From one unit on, cents; below, three significant digits: shift by the leading zeros.
     magnitude = abs(nanos)
     decimals = 2 if magnitude >= NANOS_PER_UNIT else min(9, 12 - len(str(magnitude)))
-    digits = _trimmed(half_even(magnitude, 10 ** (9 - decimals)), decimals, 2)
+    digits = _trimmed(_nearest(magnitude, 10 ** (9 - decimals)), decimals, 2)
     return Figure(_signed(digits, nanos, currency), money_exact(nanos, currency).text)
 
 
@@ -137,7 +137,7 @@ def rate(nanos_per_million: Nanos | None, currency: str = "USD") -> Figure:
     if nanos_per_million is None:
         return _MISSING
     exact = money_exact(nanos_per_million, currency).text
-    scaled = half_even(abs(nanos_per_million), 10**5)
+    scaled = _nearest(abs(nanos_per_million), 10**5)
     if scaled == 0 and nanos_per_million != 0:
         return Figure(exact, exact)
     return Figure(_signed(_trimmed(scaled, 4, 2), nanos_per_million, currency), exact)
@@ -150,7 +150,7 @@ def count(number: int | None) -> Figure:
     magnitude = abs(number)
     # Rounded to three digits before the unit is chosen: 999,950 is "1M", not "1,000k".
     quantum = 10 ** max(0, len(str(magnitude)) - 3)
-    rounded = half_even(magnitude, quantum) * quantum
+    rounded = _nearest(magnitude, quantum) * quantum
     step, suffix = next((each for each in _COUNT_STEPS if rounded >= each[0]), (1, ""))
     digits = _trimmed(rounded * 100 // step, 2, 0) + suffix
     return Figure(_with_sign(digits, number), count_exact(number).text)
@@ -167,7 +167,7 @@ def percent(*, part: int | None, whole: int | None, sign: Sign = Sign.NEGATIVE_O
         return _MISSING
     if whole == 0:
         return Figure(NOT_APPLICABLE, "the base is zero", "not applicable: the base is zero")
-    tenths = half_even(part * 1000, whole)
+    tenths = _nearest(part * 1000, whole)
     text = _with_sign(f"{_grouped(abs(tenths), 1)}%", tenths, sign)
     if abs(tenths) > 9990:
         return Figure("> 999%" if tenths > 0 else f"< {MINUS}999%", text)
@@ -189,7 +189,7 @@ def points(parts_per_million: int | None) -> Figure:
     """How is a difference of percents written? In percentage points: "+1.2 pp"."""
     if parts_per_million is None:
         return _MISSING
-    tenths = half_even(parts_per_million, 1000)
+    tenths = _nearest(parts_per_million, 1000)
     return Figure(_with_sign(f"{_grouped(abs(tenths), 1)} pp", tenths, Sign.ALWAYS))
 
 
@@ -222,7 +222,7 @@ def score(value: Decimal | None, *, floor: Decimal) -> Figure:
     if value is None:
         return _MISSING
     state = "below floor" if value < floor else "above floor" if value > floor else "at floor"
-    shown = value.quantize(Decimal("0.1"), rounding=ROUND_HALF_EVEN)
+    shown = value.quantize(Decimal("0.1"), rounding=ROUND_HALF_UP)
     return Figure(f"{str(shown).replace('-', MINUS)}, {state}", str(value))
 
 
@@ -304,8 +304,14 @@ def _trimmed(scaled: int, decimals: int, least: int) -> str:
     return f"{whole}.{fraction}" if fraction else whole
 
 
+def _nearest(numerator: int, denominator: int) -> int:
+    """What is the nearest integer, ties away from zero, as people round on paper?"""
+    magnitude = (2 * abs(numerator) + denominator) // (2 * denominator)
+    return -magnitude if numerator < 0 else magnitude
+
+
 def _scaled(nanos: Nanos, scale: Scale) -> int:
-    return half_even(nanos * 10**scale.decimals, scale.divisor)
+    return _nearest(nanos * 10**scale.decimals, scale.divisor)
 
 
 def _zone_name(local: datetime) -> str:

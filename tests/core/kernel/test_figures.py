@@ -167,10 +167,18 @@ def test_small_changes_have_no_colour():
     assert figures.is_material(new=-501 * unit, base=0)
 
 
-def test_rows_that_do_not_add_up_as_shown_say_rounded():
-    rows = [parse_nanos(text) for text in ("312.50", "125.00", "125.00", "62.50")]
-    total = sum(rows)
-    assert [figures.money(row).text for row in rows[:1]] == ["$312"]
-    assert figures.rounding_note(parts=rows, total=total) == "rounded"
+@pytest.mark.parametrize(
+    ("rows", "shown", "total"),
+    [
+        (("312.50", "125.00", "125.00", "62.50"), ["$313", "$125", "$125", "$63"], "$625"),
+        (("93.75", "75.00", "125.00", "62.50"), ["$94", "$75", "$125", "$63"], "$356"),
+    ],
+)
+def test_rows_that_do_not_add_up_as_shown_say_rounded(rows, shown, total):
+    amounts = [parse_nanos(text) for text in rows]
+    scale = figures.money_scale([*amounts, sum(amounts)])
+    assert [figures.money(amount, scale=scale).text for amount in amounts] == shown
+    assert figures.money(sum(amounts), scale=scale).text == total
+    assert figures.rounding_note(parts=amounts, total=sum(amounts)) == "rounded"
     cents = figures.Scale(NANOS_PER_UNIT, 2, "")
-    assert figures.rounding_note(parts=rows, total=total, scale=cents) == ""
+    assert figures.rounding_note(parts=amounts, total=sum(amounts), scale=cents) == ""

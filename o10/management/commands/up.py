@@ -265,18 +265,8 @@ def _collect_static() -> None:
         current.update(f"{path}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
     if stamp.exists() and stamp.read_text() == current.hexdigest():
         return
+    collect = ["collectstatic", "--noinput", "--verbosity", "0", "--clear"]
     subprocess.run(  # noqa: S603 - our own command line
-        [
-            sys.executable,
-            "-m",
-            "o10",
-            "collectstatic",
-            "--noinput",
-            "--verbosity",
-            "0",
-            "--clear",
-        ],
-        check=True,
-        cwd=settings.BASE_DIR,
+        [sys.executable, "-m", "o10.cli", *collect], check=True, cwd=settings.BASE_DIR
     )
     stamp.write_text(current.hexdigest())

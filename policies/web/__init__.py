@@ -1,0 +1,1 @@
+"""Where do spend control and HTTP meet, beside the spend verbs?"""

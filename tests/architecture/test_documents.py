@@ -120,8 +120,17 @@ def test_every_model_is_declared_append_only_frozen_or_mutable() -> None:
     assert len(declared) == len(set(declared))
 
 
-def test_reasons_and_error_codes_are_documented() -> None:
-    from o10.wire.reasons import REASONS
+def test_reasons_flags_and_error_codes_are_documented() -> None:
+    from o10.problems import ANSWERS
+    from o10.wire.reasons import REASONS, SettleFlag
 
     page = (ROOT / "docs" / "reasons-and-errors.md").read_text()
-    assert [row.code for row in REASONS if f"`{row.code}`" not in page] == []
+    missing = [
+        code
+        for code in (*(code.value for code in REASONS), *SettleFlag, *ANSWERS)
+        if f"`{code}`" not in page
+    ]
+    assert missing == []
+    for code, row in REASONS.items():
+        assert f"| {row.number} | `{code.value}` |" in page
+        assert row.next_step in page

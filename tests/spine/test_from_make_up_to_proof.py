@@ -92,7 +92,7 @@ def test_the_web_port_answers_the_spend_verbs_too(o10: Running) -> None:
 
 
 def spent_nanos(rows: list[tuple[int, int]]) -> int:
-    """An independent recomputation: classes rounded half even each, gpt-5.4-mini's list price."""
+    """Recomputed here: each class rounded half even, gpt-5.4-mini's list price."""
 
     def half_even(numerator: int) -> int:
         whole, rest = divmod(numerator, 1_000_000)

@@ -7,6 +7,7 @@ the words for a screen reader where the text alone would mislead ("—" is "not 
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from django import template
 from django.utils.html import format_html
@@ -18,7 +19,12 @@ from o10.kernel.money import Money, Nanos
 
 register = template.Library()
 
-Amount = Money | Nanos | None
+Amount = Money | Nanos | str | None
+"""Templates answer "" for a value that is not there: it is missing, like None."""
+
+
+def _known(value: Any) -> Any:
+    return None if value == "" else value
 
 
 @register.filter
@@ -41,7 +47,7 @@ def figure(value: object) -> SafeString:
 def _amount(write: Callable[..., Figure], value: Amount, currency: str) -> SafeString:
     if isinstance(value, Money):
         return figure(write(value.nanos, value.currency))
-    return figure(write(value, currency))
+    return figure(write(_known(value), currency))
 
 
 @register.filter
@@ -71,37 +77,37 @@ def rate(value: Amount, currency: str = "USD") -> SafeString:
 @register.filter
 def count(value: int | None) -> SafeString:
     """How are tokens and calls written? "412k"."""
-    return figure(figures.count(value))
+    return figure(figures.count(_known(value)))
 
 
 @register.filter
 def whole(value: int | None) -> SafeString:
     """How is a position or a count written in full? "4,812,337"."""
-    return figure(figures.count_exact(value))
+    return figure(figures.count_exact(_known(value)))
 
 
 @register.filter
 def percent_of(part: int | None, of: int | None) -> SafeString:
     """Which share of `of` is this? "7.6%"."""
-    return figure(figures.percent(part=part, whole=of))
+    return figure(figures.percent(part=_known(part), whole=_known(of)))
 
 
 @register.filter
 def points(parts_per_million: int | None) -> SafeString:
     """How is a difference of percents written? "+1.2 pp"."""
-    return figure(figures.points(parts_per_million))
+    return figure(figures.points(_known(parts_per_million)))
 
 
 @register.filter
 def score(value: Decimal | None, floor: Decimal) -> SafeString:
     """How is a score written beside its floor?"""
-    return figure(figures.score(value, floor=floor))
+    return figure(figures.score(_known(value), floor=floor))
 
 
 @register.filter
 def day(value: date | None) -> SafeString:
     """How is a date written? "22 Nov 2026"."""
-    return figure(figures.day(value))
+    return figure(figures.day(_known(value)))
 
 
 @register.filter
@@ -115,7 +121,7 @@ def moment(value: datetime | str | None, time_zone: str = "UTC") -> SafeString:
 @register.filter
 def clock(value: datetime | None, time_zone: str = "UTC") -> SafeString:
     """How is a time of day written? "05:00 UTC"."""
-    return figure(figures.clock_time(value, time_zone=time_zone))
+    return figure(figures.clock_time(_known(value), time_zone=time_zone))
 
 
 @register.filter
@@ -139,6 +145,7 @@ def delta(
     Units: nanos of `currency`; `more_is` names the tone of a rise ("adverse" for cost).
     Shape: context of `_components/_delta.html`; inside the materiality band grey, no triangle.
     """
+    new, base = _known(new), _known(base)
     shown = figures.delta(new=new, base=base, currency=currency)
     if new is None or base is None or not figures.is_material(new=new, base=base):
         return {"text": shown, "tone": "neutral", "up": None, "word": DELTA_WORDS["neutral"]}

@@ -1,6 +1,6 @@
 """How do all parts look together? Pages of invented values, as text or served under our policy.
 
-`python -m tests.web.design.gallery PORT` serves them; the browser tests photograph the same pages.
+`python -m tests.web.design.gallery PORT` serves them; the browser tests use the same pages.
 """
 
 import http.server

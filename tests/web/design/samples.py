@@ -90,8 +90,8 @@ FRAME = {
 
 HEAD = {
     "headline": "November will land $29,190 over plan. Two use cases cause it.",
-    "subline": "Support assistant and Agent · collections add $30,700; the other seven give back "
-    "$1,510 net. Each can be held with one decision below.",
+    "subline": "Support assistant and Agent · collections add $30,700; the other seven give "
+    "back $1,510 net. Each can be held with one decision below.",
     "primary": {"label": "Build board pack", "url": "/reports/"},
 }
 

@@ -26,7 +26,7 @@ from ledger.queries.ledgers import LedgerRow
 FRESH_MAX: Final = 5_000
 PATROL_MAX: Final = 2_000
 ROLLUPS_EVERY: Final = timedelta(seconds=5)
-RECORD_EVERY: Final = timedelta(seconds=15)
+RECORD_EVERY: Final = timedelta(seconds=20)
 PATROL_EVERY: Final = timedelta(milliseconds=500)
 _TABLES: Final = ("rollup_day", "rollup_hour")
 
@@ -43,7 +43,6 @@ class Tail:
     verified: int
     patrol: int
     sums: tuple[int, ...]
-    recorded_seq: int
     recorded_at: datetime
     patrolled_at: datetime
     rollups_at: datetime
@@ -57,7 +56,6 @@ def open_tail(*, ledger: LedgerRow, now: datetime) -> Tail:
         verified=0,
         patrol=0,
         sums=ZERO_SUMS,
-        recorded_seq=-1,
         recorded_at=now - RECORD_EVERY,
         patrolled_at=now,
         rollups_at=now,
@@ -120,9 +118,8 @@ def _rollups(cursor: Any, tail: Tail) -> Tail:
 
 
 def _record(cursor: Any, tail: Tail, *, now: datetime) -> Tail:
-    """Is it time to say so? News at most every 15 s, a finding at once."""
-    news = tail.verified != tail.recorded_seq and now - tail.recorded_at >= RECORD_EVERY
-    if not news and tail.finding is None:
+    """Is it time to say so? A sign of life every 20 s, a finding at once."""
+    if tail.finding is None and now - tail.recorded_at < RECORD_EVERY:
         return tail
     record_verification(
         ledger_id=tail.ledger.id,
@@ -134,4 +131,4 @@ def _record(cursor: Any, tail: Tail, *, now: datetime) -> Tail:
         finished_at=now,
         cursor=cursor,
     )
-    return replace(tail, recorded_seq=tail.verified, recorded_at=now)
+    return replace(tail, recorded_at=now)

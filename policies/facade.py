@@ -15,6 +15,7 @@ from policies.queries.decision_pages import (
     list_decision_rows,
     list_open_holds,
 )
+from policies.queries.decision_query import DECISION_GRAMMAR, decision_filter_of
 from policies.queries.envelope_history import VersionLine, list_version_lines
 from policies.queries.envelope_pages import (
     BindingLimit,
@@ -37,6 +38,7 @@ from policies.queries.use_case_pages import (
 __all__ = [
     "APPEND_ONLY",
     "BindingLimit",
+    "DECISION_GRAMMAR",
     "DecisionCount",
     "DecisionDetail",
     "DecisionLogFilter",
@@ -52,6 +54,7 @@ __all__ = [
     "count_by_hour",
     "count_decisions",
     "count_open_holds",
+    "decision_filter_of",
     "get_decision_detail",
     "get_envelope_line",
     "get_use_case_row",

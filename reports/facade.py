@@ -1,8 +1,23 @@
 """Which names of reports may the doors use?"""
 
+from ledger.facade import EntryLine, Position, PriceCoverage
+from policies.facade import DecisionCount, DecisionRow, EnvelopeLine, Health
+from reports.charts.spend_against_plan import Drawing, draw_spend_against_plan
+from reports.charts.spend_by_day import draw_spend_by_day
+from reports.core.headline import Headline, Progress
+from reports.core.plan import Stance, Variance
+from reports.core.plan_paste import PastedPlan, parse_plan
+from reports.core.table import Table
+from reports.exports.csv import to_csv
+from reports.exports.json import to_json
+from reports.exports.tables import EXPORTS, build_table
+from reports.exports.xlsx import to_xlsx
 from reports.models import APPEND_ONLY, MUTABLE
 from reports.operations.set_plan import PlanDraft, set_plan
+from reports.queries.overview import Headroom, Overview, get_overview
 from reports.queries.plans import PlanVersion, newest_plan, plan_cells
+from reports.queries.search import find_target
+from reports.queries.use_case import Slice, UseCasePage, get_use_case_page
 from reports.queries.use_cases import (
     USE_CASE_GRAMMAR,
     UseCaseLine,
@@ -12,14 +27,43 @@ from reports.queries.use_cases import (
 
 __all__ = [
     "APPEND_ONLY",
+    "EXPORTS",
     "MUTABLE",
     "USE_CASE_GRAMMAR",
+    "DecisionCount",
+    "DecisionRow",
+    "Drawing",
+    "EntryLine",
+    "EnvelopeLine",
+    "Headline",
+    "Headroom",
+    "Health",
+    "Overview",
+    "PastedPlan",
     "PlanDraft",
     "PlanVersion",
+    "Position",
+    "PriceCoverage",
+    "Progress",
+    "Slice",
+    "Stance",
+    "Table",
     "UseCaseLine",
+    "UseCasePage",
     "UseCaseTable",
+    "Variance",
+    "build_table",
+    "draw_spend_against_plan",
+    "draw_spend_by_day",
+    "find_target",
+    "get_overview",
+    "get_use_case_page",
     "newest_plan",
+    "parse_plan",
     "plan_cells",
     "read_use_case_table",
     "set_plan",
+    "to_csv",
+    "to_json",
+    "to_xlsx",
 ]

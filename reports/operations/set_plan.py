@@ -70,7 +70,7 @@ def set_plan(*, lines: Sequence[PlanDraft], actor: Caller, now: datetime) -> int
 def find_plan_problems(
     *, lines: Sequence[PlanDraft], use_cases: Mapping[str, int]
 ) -> list[FieldError]:
-    """What is wrong with these lines? One error for each wrong part; empty when all are right."""
+    """What is wrong with these lines? One error for each wrong part; none when all is right."""
     if not lines:
         return [FieldError("/lines", "empty", "A plan has at least one line.")]
     if len(lines) > LINES_MOST:

@@ -18,20 +18,31 @@ def months_against_plan(
     months: Sequence[date],
     spent: Mapping[date, Nanos],
     planned: Mapping[date, Nanos],
+    due_now: Nanos | None,
     until: date,
 ) -> pd.DataFrame:
     """What was spent and planned in each month?
 
+    `due_now` is the part of the running month's plan that is due by now: its spend is compared
+    with that, not with the plan of days to come.
+
     Shape: one row a month in calendar order, key `month`.
       month datetime64[ns] first day · ac_nanos Int64 nanos spent, <NA> for months after
-      `until` · pl_nanos Int64 nanos planned, <NA> without a plan · delta_nanos Int64
-      ac - pl, <NA> where either is missing.
+      `until` · pl_nanos Int64 nanos planned, <NA> without a plan · due_nanos Int64 nanos of
+      the plan that are due, <NA> like pl and for months to come · delta_nanos Int64
+      ac - due, <NA> where either is missing.
     """
     frame = pd.DataFrame({"month": pd.to_datetime(pd.Series(list(months), dtype="object"))})
     known = [spent.get(month, 0) if month <= until else None for month in months]
     frame["ac_nanos"] = pd.array(known, dtype="Int64")
     frame["pl_nanos"] = pd.array([planned.get(month) for month in months], dtype="Int64")
-    frame["delta_nanos"] = frame["ac_nanos"] - frame["pl_nanos"]
+    running = until.replace(day=1)
+    due = [
+        due_now if month == running else planned.get(month) if month < running else None
+        for month in months
+    ]
+    frame["due_nanos"] = pd.array(due, dtype="Int64")
+    frame["delta_nanos"] = frame["ac_nanos"] - frame["due_nanos"]
     return frame
 
 

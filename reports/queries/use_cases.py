@@ -6,11 +6,12 @@ totals agree. Spend is computed at one ledger position; envelopes and modes are 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
 from ledger import facade as ledger
 from o10.kernel.money import Nanos, half_even
+from o10.kernel.periods import zone_of
 from o10.kernel.viewquery import (
     Direction,
     Match,
@@ -75,6 +76,11 @@ class UseCaseTable:
     period: ReportingPeriod
     lines: tuple[UseCaseLine, ...]
     planned: bool = field(default=False)
+
+    @property
+    def today(self) -> date:
+        """Which day is it in the ledger's zone, seen from the page's instant?"""
+        return self.period.at.astimezone(zone_of(self.time_zone)).date()
 
     @property
     def total(self) -> Variance:

@@ -1,0 +1,316 @@
+"""Which rows leave as a file? Exactly those of the page, by the same query.
+
+Each screen with a list has one builder; `.csv`, `.xlsx` or `.json` after its path reaches it.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final
+
+from ledger import facade as ledger
+from o10.access.checks import check
+from o10.access.keys import Caller
+from o10.access.roles import Action
+from o10.kernel.viewquery import PageGrammar, ViewQuery, to_text
+from policies import facade as policies
+from reports.core.table import Kind, Table, TableColumn
+from reports.queries.use_cases import USE_CASE_GRAMMAR, read_use_case_table
+
+ROWS_MOST: Final = 10_000
+_PAGE: Final = 1_000
+_NO_FILTERS: Final = PageGrammar(columns=(), by=(), filters=())
+
+
+def build_table(*, screen: str, query: ViewQuery, caller: Caller, now: datetime) -> Table:
+    """Which rows does this screen show for this view?
+
+    Raises: Forbidden (`forbidden`) when the caller may not open the screen; KeyError for a
+    screen that is not in EXPORTS.
+    """
+    export = EXPORTS[screen]
+    check(caller=caller, action=export.action)
+    return export.build(query, now)
+
+
+class Export:
+    """How does one screen become a table, and who may have it?"""
+
+    __slots__ = ("action", "build", "grammar")
+
+    def __init__(
+        self,
+        build: Callable[[ViewQuery, datetime], Table],
+        grammar: PageGrammar,
+        action: Action,
+    ) -> None:
+        self.build = build
+        self.grammar = grammar
+        self.action = action
+
+
+def _use_cases(query: ViewQuery, now: datetime) -> Table:
+    found = read_use_case_table(query=query, now=now)
+    columns = (
+        TableColumn("use_case", "Use case", Kind.TEXT),
+        TableColumn("slug", "Slug", Kind.TEXT),
+        TableColumn("department", "Department", Kind.TEXT),
+        TableColumn("owner", "Owner", Kind.TEXT),
+        TableColumn("mode", "Mode", Kind.TEXT),
+        TableColumn("spent", "Spent", Kind.MONEY),
+        TableColumn("plan_to_date", "Plan to date", Kind.MONEY),
+        TableColumn("delta_plan", "ΔPL", Kind.MONEY),
+        TableColumn("plan", "Plan of the period", Kind.MONEY),
+        TableColumn("cap", "Cap", Kind.MONEY),
+        TableColumn("held", "Held", Kind.MONEY),
+        TableColumn("unsettled", "Unsettled", Kind.MONEY),
+        TableColumn("left", "Left", Kind.MONEY),
+        TableColumn("calls", "Calls", Kind.COUNT),
+        TableColumn("denied", "Denied", Kind.COUNT),
+        TableColumn("tokens", "Tokens", Kind.COUNT),
+        TableColumn("cost_per_call", "Per call", Kind.MONEY),
+    )
+    rows = tuple(
+        (
+            line.name,
+            line.slug,
+            line.row.department if line.row else "",
+            line.row.owner if line.row else "",
+            line.row.mode if line.row else "",
+            line.spent,
+            line.plan,
+            line.variance.delta,
+            line.plan_whole,
+            line.envelope.cap if line.envelope else None,
+            line.envelope.held if line.envelope else None,
+            line.envelope.unsettled if line.envelope else None,
+            line.envelope.available if line.envelope else None,
+            line.calls,
+            line.denials,
+            line.tokens,
+            line.cost_per_call,
+        )
+        for line in found.lines
+    )
+    return Table(
+        name="use-cases",
+        title=f"Use cases {found.period.label}",
+        currency=found.currency,
+        columns=columns,
+        rows=rows,
+        position=found.position.seq,
+        position_at=found.position.at,
+        view=to_text(query, page=USE_CASE_GRAMMAR),
+        totals={"spent": found.total.actual},
+    )
+
+
+def _envelopes(query: ViewQuery, now: datetime) -> Table:
+    company = ledger.ledger_of_company()
+    position = ledger.position_of(ledger_id=company.id)
+    lines = policies.list_envelope_lines(now=now)
+    columns = (
+        TableColumn("envelope", "Envelope", Kind.TEXT),
+        TableColumn("id", "Id", Kind.TEXT),
+        TableColumn("parent", "Parent", Kind.TEXT),
+        TableColumn("scope", "Scope", Kind.TEXT),
+        TableColumn("period", "Period", Kind.TEXT),
+        TableColumn("resets_at", "Resets", Kind.INSTANT),
+        TableColumn("time_zone", "Zone", Kind.TEXT),
+        TableColumn("cap", "Cap", Kind.MONEY),
+        TableColumn("spent", "Spent", Kind.MONEY),
+        TableColumn("unguarded", "of it unguarded", Kind.MONEY),
+        TableColumn("held", "Held", Kind.MONEY),
+        TableColumn("lent", "Lent", Kind.MONEY),
+        TableColumn("unsettled", "Unsettled", Kind.MONEY),
+        TableColumn("left", "Left", Kind.MONEY),
+        TableColumn("binding", "Binding limit", Kind.TEXT),
+        TableColumn("health", "Health", Kind.TEXT),
+        TableColumn("state", "State", Kind.TEXT),
+        TableColumn("version", "Version", Kind.COUNT),
+    )
+    rows = tuple(
+        (
+            line.name,
+            line.public,
+            line.parent,
+            line.scope_kind,
+            line.period_label,
+            line.period.end if line.period else None,
+            line.time_zone,
+            line.cap,
+            line.settled,
+            line.unguarded,
+            line.held,
+            line.lent,
+            line.unsettled,
+            line.available,
+            line.binding.name if line.binding else "",
+            line.health.value,
+            line.state,
+            line.version,
+        )
+        for line in lines
+    )
+    return Table(
+        name="envelopes",
+        title="Envelopes",
+        currency=company.currency,
+        columns=columns,
+        rows=rows,
+        position=position.seq,
+        position_at=position.at,
+        view="",
+    )
+
+
+def _ledger(query: ViewQuery, now: datetime) -> Table:
+    company = ledger.ledger_of_company()
+    position = ledger.position_of(ledger_id=company.id, as_of=query.as_of)
+    where = ledger.line_filter_of(query, time_zone=company.time_zone)
+    lines: list[ledger.EntryLine] = []
+    cursor: str | None = None
+    while len(lines) < ROWS_MOST:
+        page = ledger.list_entry_lines(where=where, cursor=cursor, limit=_PAGE)
+        lines += page.items
+        cursor = page.next
+        if cursor is None:
+            break
+    columns = (
+        TableColumn("seq", "Entry", Kind.COUNT),
+        TableColumn("id", "Id", Kind.TEXT),
+        TableColumn("effective_at", "Effective", Kind.INSTANT),
+        TableColumn("recorded_at", "Recorded", Kind.INSTANT),
+        TableColumn("kind", "Kind", Kind.TEXT),
+        TableColumn("use_case", "Use case", Kind.TEXT),
+        TableColumn("envelope", "Envelope", Kind.TEXT),
+        TableColumn("model", "Model", Kind.TEXT),
+        TableColumn("venue", "Venue", Kind.TEXT),
+        TableColumn("amount", "Amount", Kind.MONEY),
+        TableColumn("held", "Held", Kind.MONEY),
+        TableColumn("unsettled", "Unsettled", Kind.MONEY),
+        TableColumn("calls", "Calls", Kind.COUNT),
+        TableColumn("input_tokens", "Input, uncached", Kind.COUNT),
+        TableColumn("cache_read_tokens", "Input, cache read", Kind.COUNT),
+        TableColumn("cache_write_tokens", "Input, cache write", Kind.COUNT),
+        TableColumn("cache_write_1h_tokens", "Input, cache write 1 h", Kind.COUNT),
+        TableColumn("output_tokens", "Output, text", Kind.COUNT),
+        TableColumn("reasoning_tokens", "Output, reasoning", Kind.COUNT),
+        TableColumn("price_version", "Price version", Kind.COUNT),
+        TableColumn("policy_version", "Policy version", Kind.COUNT),
+        TableColumn("reservation", "Reservation", Kind.TEXT),
+        TableColumn("marks", "Flags", Kind.TEXT),
+        TableColumn("leaf", "Leaf", Kind.TEXT),
+        TableColumn("chain", "Chain", Kind.TEXT),
+    )
+    rows = tuple(
+        (
+            line.seq,
+            line.public,
+            line.effective_at,
+            line.recorded_at,
+            line.kind,
+            line.use_case_slug,
+            line.envelope,
+            line.model,
+            line.venue,
+            line.amount,
+            line.held,
+            line.unsettled,
+            line.calls,
+            line.tok_in,
+            line.tok_cache_read,
+            line.tok_cache_write,
+            line.tok_cache_write_1h,
+            line.tok_out,
+            line.tok_reasoning,
+            line.price_version,
+            line.policy_version,
+            line.reservation,
+            " ".join(line.marks),
+            line.leaf,
+            line.chain,
+        )
+        for line in lines
+    )
+    return Table(
+        name="ledger",
+        title="Ledger entries",
+        currency=company.currency,
+        columns=columns,
+        rows=rows,
+        position=position.seq,
+        position_at=position.at,
+        view=to_text(query, page=ledger.LEDGER_GRAMMAR),
+        more=cursor is not None,
+        totals={"amount": sum(line.amount for line in lines)},
+    )
+
+
+def _decisions(query: ViewQuery, now: datetime) -> Table:
+    company = ledger.ledger_of_company()
+    position = ledger.position_of(ledger_id=company.id)
+    where = policies.decision_filter_of(query, now=now, time_zone=company.time_zone)
+    found: list[policies.DecisionRow] = []
+    cursor: str | None = None
+    while len(found) < ROWS_MOST:
+        page = policies.list_decision_rows(where=where, cursor=cursor, limit=_PAGE)
+        found += page.items
+        cursor = page.next
+        if cursor is None:
+            break
+    columns = (
+        TableColumn("id", "Decision", Kind.TEXT),
+        TableColumn("decided_at", "Decided", Kind.INSTANT),
+        TableColumn("use_case", "Use case", Kind.TEXT),
+        TableColumn("decision", "Decision", Kind.TEXT),
+        TableColumn("would_decision", "Would be", Kind.TEXT),
+        TableColumn("mode", "Mode", Kind.TEXT),
+        TableColumn("reasons", "Reasons", Kind.TEXT),
+        TableColumn("model", "Model", Kind.TEXT),
+        TableColumn("worst_case", "Worst case", Kind.MONEY),
+        TableColumn("reservation", "Reservation", Kind.TEXT),
+        TableColumn("policy_version", "Policy version", Kind.COUNT),
+        TableColumn("price_version", "Price version", Kind.COUNT),
+    )
+    rows = tuple(
+        (
+            row.public,
+            row.decided_at,
+            row.use_case,
+            row.outcome,
+            row.would,
+            row.mode,
+            " ".join(row.codes),
+            row.model,
+            row.worst,
+            row.reservation,
+            row.policy_version,
+            row.price_version,
+        )
+        for row in found
+    )
+    return Table(
+        name="decisions",
+        title="Decisions",
+        currency=company.currency,
+        columns=columns,
+        rows=rows,
+        position=position.seq,
+        position_at=position.at,
+        view=to_text(query, page=policies.DECISION_GRAMMAR),
+        more=cursor is not None,
+    )
+
+
+EXPORTS: Final[Mapping[str, Export]] = MappingProxyType(
+    {
+        "use-cases": Export(_use_cases, USE_CASE_GRAMMAR, Action.READ_SPEND),
+        "envelopes": Export(_envelopes, _NO_FILTERS, Action.READ_SPEND),
+        "ledger": Export(_ledger, ledger.LEDGER_GRAMMAR, Action.READ_LEDGER),
+        "policies/decisions": Export(
+            _decisions, policies.DECISION_GRAMMAR, Action.READ_DECISIONS
+        ),
+    }
+)
+"""Path of a screen to how it leaves as a file."""

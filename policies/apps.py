@@ -4,9 +4,17 @@ from django.apps import AppConfig
 
 
 class PoliciesConfig(AppConfig):
-    """Spend control."""
+    """Fills the ledger's two slots: who keeps balances, and whose spend is it."""
 
     name = "policies"
     label = "policies"
     verbose_name = "Spend control"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Gives the ledger the functions through which it calls upwards."""
+        from ledger import facade as ledger
+        from policies import facade
+
+        ledger.set_exposure_keeper(facade.keep_exposure)
+        ledger.set_place_finder(facade.find_places)

@@ -1,6 +1,31 @@
 """Which names of spend control may other apps and the doors use?"""
 
+from policies.core.drafts import (
+    EnvelopeChange,
+    EnvelopeDraft,
+    UseCaseChange,
+    UseCaseDraft,
+)
 from policies.models import APPEND_ONLY, MUTABLE
+from policies.operations.authorize import authorize, dry_run
+from policies.operations.change_envelope import change_envelope
+from policies.operations.create_envelope import create_envelope
+from policies.operations.create_use_case import (
+    change_use_case,
+    create_department,
+    create_use_case,
+)
+from policies.operations.expire import expire_due
+from policies.operations.extend import extend
+from policies.operations.fold_denials import fold_denials
+from policies.operations.found_organisation import found_organisation
+from policies.operations.keep_exposure import keep_exposure
+from policies.operations.release import release
+from policies.operations.settle import settle
+from policies.operations.token_keys import forget_keys
+from policies.operations.write_off import write_off_due
+from policies.queries.conservation import Finding, check_conservation
+from policies.queries.current_policy import forget_policy
 from policies.queries.decision_pages import (
     DecisionCount,
     DecisionDetail,
@@ -28,15 +53,38 @@ from policies.queries.envelope_pages import (
     list_period_lines,
     numbers_below,
 )
+from policies.queries.envelopes import (
+    AsOf,
+    EnvelopePage,
+    EnvelopeView,
+    get_envelope,
+    ledger_position,
+    list_envelopes,
+)
+from policies.queries.hold_figures import HoldFigures, hold_figures
+from policies.queries.organisation import (
+    OrganisationView,
+    find_organisation,
+    organisation,
+)
+from policies.queries.places import find_places
 from policies.queries.use_case_pages import (
     UseCaseRow,
     get_use_case_row,
     list_department_names,
     list_use_case_rows,
 )
+from policies.queries.use_cases import (
+    UseCasePage,
+    UseCaseView,
+    get_use_case,
+    held_by_use_case,
+    list_use_cases,
+)
 
 __all__ = [
     "APPEND_ONLY",
+    "AsOf",
     "BindingLimit",
     "DECISION_GRAMMAR",
     "DecisionCount",
@@ -44,27 +92,66 @@ __all__ = [
     "DecisionLogFilter",
     "DecisionLogPage",
     "DecisionRow",
+    "EnvelopeChange",
+    "EnvelopeDraft",
     "EnvelopeLine",
+    "EnvelopePage",
+    "EnvelopeView",
+    "Finding",
     "Health",
+    "HoldFigures",
     "HoldState",
     "MUTABLE",
+    "OrganisationView",
     "PeriodLine",
+    "UseCaseChange",
+    "UseCaseDraft",
+    "UseCasePage",
     "UseCaseRow",
+    "UseCaseView",
     "VersionLine",
+    "authorize",
+    "change_envelope",
+    "change_use_case",
+    "check_conservation",
     "count_by_hour",
     "count_decisions",
     "count_open_holds",
+    "create_department",
+    "create_envelope",
+    "create_use_case",
     "decision_filter_of",
+    "dry_run",
+    "expire_due",
+    "extend",
+    "find_organisation",
+    "find_places",
+    "fold_denials",
+    "forget_keys",
+    "forget_policy",
+    "found_organisation",
     "get_decision_detail",
+    "get_envelope",
     "get_envelope_line",
+    "get_use_case",
     "get_use_case_row",
+    "held_by_use_case",
+    "hold_figures",
+    "keep_exposure",
+    "ledger_position",
     "list_decision_rows",
     "list_department_names",
     "list_envelope_lines",
+    "list_envelopes",
     "list_open_holds",
     "list_path_lines",
     "list_period_lines",
     "list_use_case_rows",
+    "list_use_cases",
     "list_version_lines",
     "numbers_below",
+    "organisation",
+    "release",
+    "settle",
+    "write_off_due",
 ]

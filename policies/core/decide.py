@@ -1,4 +1,4 @@
-"""May this call spend? One request, one snapshot, what is left → one ruling. ← THE AUTHORIZATION
+"""May this call spend? Request, snapshot, what is left → one ruling. ← THE AUTHORIZATION
 
 The order of checks is the order of reason codes; the first that denies ends the evaluation, so
 that equal inputs give the equal first code. Everything that can deny stands in one of two

@@ -1,6 +1,6 @@
 """What does an envelope have left, along its whole path?
 
-left = cap - settled - leased - unsettled - contingency, at every level; a call must fit at each.
+left = cap - settled - leased - unsettled - contingency, at every level; a call fits at each.
 Source: product.md section 5 and docs/algorithms/envelopes.md.
 """
 

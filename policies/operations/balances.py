@@ -15,13 +15,13 @@ from o10.kernel.money import Nanos
 from policies.core.envelope import Balance
 from policies.operations import statements
 
-# The upsert both makes a missing tree and is the lock; the number is lawful in this
-# transaction only, a rollback gives it back.
-LOCK_TREE = """
-INSERT INTO envelope_tree (root_envelope_id, version) VALUES (%s, 1)
-ON CONFLICT (root_envelope_id) DO UPDATE SET version = envelope_tree.version + 1
-RETURNING version
+LOCK_TREE = "SELECT version FROM envelope_tree WHERE root_envelope_id = %s FOR UPDATE"
+MAKE_TREE = """
+INSERT INTO envelope_tree (root_envelope_id, version) VALUES (%s, 0)
+ON CONFLICT (root_envelope_id) DO NOTHING
 """
+# The version counts without a gap: it rises only with an entry that carries it.
+RAISE_VERSION = "UPDATE envelope_tree SET version = %s WHERE root_envelope_id = %s"
 
 READ_BALANCES = """
 SELECT b.envelope_id, b.period_start, b.cap_nanos, b.settled_nanos, b.held_nanos,
@@ -35,6 +35,8 @@ LOCK_BALANCES = READ_BALANCES + "ORDER BY b.envelope_id, b.period_start FOR UPDA
 # `limit_nanos` only ever falls towards the cap here. The admission test is repeated in the
 # WHERE, so that a wrong decision changes too few rows and is refused as a whole.
 MOVE = """
+WITH tree AS (
+    UPDATE envelope_tree SET version = %s WHERE root_envelope_id = %s AND %s <> 0)
 UPDATE envelope_balance b SET
     settled_nanos = b.settled_nanos + m.settled,
     held_nanos = b.held_nanos + m.held,
@@ -44,7 +46,8 @@ UPDATE envelope_balance b SET
         least(b.limit_nanos,
               b.settled_nanos - b.unguarded_nanos + b.held_nanos + b.unsettled_nanos
               + m.settled - m.unguarded + m.held + m.unsettled)) END,
-    version = m.version
+    version = CASE WHEN m.settled + m.held + m.unsettled = 0 THEN b.version
+                   ELSE m.version END
 FROM (SELECT %s::bigint AS settled, %s::bigint AS held, %s::bigint AS unsettled,
              %s::bigint AS unguarded, %s::bigint AS version, %s::bigint AS taken) m,
      unnest(%s::int[], %s::timestamptz[]) AS cell (envelope_id, period_start)
@@ -83,7 +86,10 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """Which version has the tree now, and what stands in the rows? None = there is no row."""
+    """Which version gets the next change of the tree, and what stands in the rows?
+
+    `version` is that of this transaction, if it moves exposure. None in `path` = no row yet.
+    """
 
     version: int
     path: tuple[Balance | None, ...]
@@ -110,28 +116,35 @@ def lock(cells: Cells) -> Locked:
     Must run in a transaction.
     Locks: tree row, then balance rows in order.
     """
-    tree = statements.row(LOCK_TREE, [cells.root])
-    if tree is None:
-        raise BalanceMissing(path=cells.root)
+    version = _lock_tree(cells.root) + 1
     if not cells.envelopes:
-        return Locked(tree[0], ())
+        return Locked(version, ())
     found = statements.rows(LOCK_BALANCES, [list(cells.envelopes), list(cells.periods)])
-    return Locked(tree[0], in_path_order(cells, found))
+    return Locked(version, in_path_order(cells, found))
 
 
-def move(*, cells: Cells, version: int, change: Move, taken: Nanos = 0) -> None:
+def move(
+    *, cells: Cells, version: int, change: Move, taken: Nanos = 0, opened: int = 0
+) -> None:
     """How do the balances follow this change? All levels, or none and an error.
 
-    `taken` > 0 is new money: it must fit under the cap at every level.
+    `taken` > 0 is new money: it must fit under the cap at every level. `opened` is how many
+    periods began in this transaction; their entries carry the version too.
     Raises: CapExceeded, BalanceMissing (`Corrupt`); IntegrityError where a CHECK stands
     behind us.
     Locks: none further; `lock` holds them.
     """
+    moves = int(change.net != 0 or opened != 0)
     if not cells.envelopes:
+        if moves:
+            raise_version(cells=cells, version=version)
         return
     cursor = statements.run(
         MOVE,
         [
+            version,
+            cells.root,
+            moves,
             change.settled,
             change.held,
             change.unsettled,
@@ -145,6 +158,21 @@ def move(*, cells: Cells, version: int, change: Move, taken: Nanos = 0) -> None:
     if cursor.rowcount != len(cells.envelopes):
         kind = CapExceeded if taken else BalanceMissing
         raise kind(path=list(cells.envelopes), nanos=taken)
+
+
+def raise_version(*, cells: Cells, version: int) -> None:
+    """Writes down that this transaction has taken this version of the tree."""
+    statements.run(RAISE_VERSION, [version, cells.root])
+
+
+def _lock_tree(root: int) -> int:
+    found = statements.row(LOCK_TREE, [root])
+    if found is None:
+        statements.run(MAKE_TREE, [root])
+        found = statements.row(LOCK_TREE, [root])
+    if found is None:
+        raise BalanceMissing(path=[root])
+    return int(found[0])
 
 
 def in_path_order(cells: Cells, found: Sequence[statements.Row]) -> tuple[Balance | None, ...]:

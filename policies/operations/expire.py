@@ -103,5 +103,5 @@ def _end(hold: Hold, uid: UUID, ending: Ending, locked: Locked, now: datetime) -
         held_nanos=change.held,
         unsettled_nanos=change.unsettled,
         env_version=locked.version if change.net else 0,
-        flags=0 if hold.holds else int(ledger.Flag.SHADOW_MODE),
+        flags=0 if hold.holds else int(ledger.Flag.UNGUARDED | ledger.Flag.SHADOW_MODE),
     )

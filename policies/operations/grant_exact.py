@@ -13,7 +13,7 @@ from ledger import facade as ledger
 from o10.kernel.errors import Unavailable
 from policies.core.decide import Left, Ruling, decide
 from policies.core.snapshot import Place
-from policies.operations.balances import Move, lock, move
+from policies.operations.balances import Move, lock, move, raise_version
 from policies.operations.open_periods import open_periods
 from policies.operations.questions import Asked, run_spent
 
@@ -59,13 +59,16 @@ def grant_exact(
     left_now = without(left_now, replaced)
     ruling = decide(question=asked.question, snapshot=asked.policy.snapshot, left=left_now)
     if ruling.holds and ruling.worst is not None:
-        taken = ruling.worst.nanos - replaced
+        taken = max(0, ruling.worst.nanos - replaced)
         move(
             cells=asked.cells,
             version=locked.version,
             change=Move(held=taken),
-            taken=max(0, taken),
+            taken=taken,
+            opened=len(opened.drafts),
         )
+    elif opened.drafts:
+        raise_version(cells=asked.cells, version=locked.version)
     return Granted(ruling, left_now, locked.version, opened.drafts)
 
 

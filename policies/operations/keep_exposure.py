@@ -12,7 +12,7 @@ from datetime import datetime
 from ledger import facade as ledger
 from policies.models import Envelope
 from policies.operations import statements
-from policies.operations.balances import BalanceMissing, Cells, Locked, lock
+from policies.operations.balances import BalanceMissing, Cells, Locked, lock, raise_version
 from policies.operations.open_periods import open_periods
 from policies.queries.current_policy import current_policy
 from policies.queries.places import cells_at
@@ -88,6 +88,7 @@ def _apply(root: int, sums: dict[Cell, _Sum], effects: Sequence[ledger.Effect]) 
     order = sorted(sums)
     cells = Cells(root, tuple(each[0] for each in order), tuple(each[1] for each in order))
     locked = lock(cells)
+    raise_version(cells=cells, version=locked.version)
     if not order:
         return locked.version
     if any(balance is None for balance in locked.path):

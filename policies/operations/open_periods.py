@@ -1,12 +1,13 @@
-"""How does a period of an envelope begin? A balance row and its ledger entry, when first needed.
+"""How does a period of an envelope begin? A balance row and its entry, when first needed.
 
 Nothing is reset by a job: a new period is a new row, made by the first call that falls into it,
 in that call's transaction and under the lock of the tree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from ledger import facade as ledger
 from o10.kernel import ids
@@ -42,9 +43,13 @@ def open_periods(
     locked: Locked,
     actor_id: int,
     now: datetime,
+    more: Mapping[str, object] | None = None,
+    uid: UUID | None = None,
 ) -> Opened:
     """Which rows of this path are missing? Made here, with the caps in force.
 
+    `more` is added to the documents and `uid` names the entry where one row alone is made
+    with its envelope.
     Must run in the transaction that holds the lock of the tree; the envelope rows are read
     fresh, so that a change of cap is never lost.
     """
@@ -60,7 +65,7 @@ def open_periods(
             continue
         row = rows[envelope_id]
         path.append(_insert(row, period, locked.version))
-        drafts.append(_draft(row, period, locked.version, actor_id, now))
+        drafts.append(_draft(row, period, locked.version, actor_id, now, more or {}, uid))
     return Opened(tuple(path), tuple(drafts))
 
 
@@ -116,23 +121,26 @@ def _insert(row: Envelope, period: Period, version: int) -> Balance:
 
 
 def _draft(
-    row: Envelope, period: Period, version: int, actor_id: int, now: datetime
+    row: Envelope,
+    period: Period,
+    version: int,
+    actor_id: int,
+    now: datetime,
+    more: Mapping[str, object],
+    uid: UUID | None,
 ) -> ledger.Draft:
     cap = cap_of(row)
     body = period_document(row, start=period.start, end=period.end, cap=cap, limit=cap)
+    key = f"{row.id}#{instant_text(period.start)}"
     return ledger.Draft(
         ledger_id=ledger.COMPANY_LEDGER,
         kind=ledger.Kind.ENVELOPE_CHANGE,
-        uid=ids.uid(
-            scope="period",
-            key=f"{row.id}#{instant_text(period.start)}",
-            origin_ms=unix_ms(now),
-        ),
+        uid=uid or ids.uid(scope="period", key=key, origin_ms=unix_ms(now)),
         effective_at=now,
         recorded_at=now,
         envelope_id=row.id,
         use_case_id=row.use_case_id or 0,
         actor_id=actor_id,
         env_version=version,
-        doc=ledger.put_document({"change": "period_opened", **body}, now=now),
+        doc=ledger.put_document({"change": "period_opened", **more, **body}, now=now),
     )

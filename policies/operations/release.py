@@ -79,6 +79,7 @@ def _release(
         held_nanos=change.held,
         unsettled_nanos=change.unsettled,
         env_version=version if change.net else 0,
+        flags=0 if hold.holds else int(ledger.Flag.UNGUARDED | ledger.Flag.SHADOW_MODE),
         doc=ledger.put_document(document, now=now) if document else b"",
     )
     return draft, change

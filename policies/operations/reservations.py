@@ -119,6 +119,11 @@ class Hold:
         return Cells(self.root, self.path_ids, self.path_periods)
 
     @property
+    def offer(self) -> str:
+        """How is the reserved offer named?"""
+        return str(self.shape.get("offer", ""))
+
+    @property
     def at_most(self) -> int:
         """What is booked when nobody says what it cost? The rest of the hold.
 
@@ -197,9 +202,11 @@ def insert_reservation(new: NewReservation) -> None:
 
 def _shape(new: NewReservation) -> dict[str, Any]:
     """What must be known to decide again on an extend, and to book without usage?"""
+    price = new.asked.question.price
     return {
         "use_case": new.asked.question.request.use_case,
         "worst_nanos": str(new.worst),
+        "offer": price.offer if price else "",
         **new.facts,
     }
 

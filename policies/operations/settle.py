@@ -40,7 +40,7 @@ MARKS = {
     SettleFlag.PROVIDER_COST_DIFFERS: ledger.Flag.PROVIDER_COST_DIFFERS,
     SettleFlag.ZERO_USAGE_CONFIRMED: ledger.Flag.ZERO_USAGE_CONFIRMED,
 }
-"""Which bit of the entry says the same as a flag of the answer? OVERRUN is an entry of its own."""
+"""Which bit of the entry says the same as a flag of the answer? OVERRUN is its own entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def _book(
     parts = split(cost=cost, open_nanos=hold.open, final=request.final)
     late = hold.state in ("expired", "written_off")
     drafts, change = _drafts(attempt, hold, parts, uid, locked.version)
-    move(cells=hold.cells, version=locked.version, change=change)
+    move(cells=hold.cells, version=locked.version, change=change, opened=len(opened))
     end_hold(
         hold=hold,
         state="settled" if request.final else hold.state,

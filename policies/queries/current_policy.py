@@ -72,7 +72,7 @@ def newest_stamp() -> Stamp:
 
 
 def forget_policy() -> None:
-    """Which policy does this process believe in? None from now on (a test emptied the tables)."""
+    """Which policy does this process believe in? None from now on (tests empty the tables)."""
     _kept.clear()
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ledger import facade as ledger
-from o10.kernel.periods import OutsidePeriod
 from policies.core.snapshot import EnvelopeRule, Place, Snapshot
 from policies.queries.current_policy import current_policy
 
@@ -22,15 +21,10 @@ def cells_at(
 ) -> list[tuple[EnvelopeRule, datetime]]:
     """Which envelopes and periods stand above this one at this instant? Root first.
 
-    A level whose calendar has no period there (a fixed one that is over) takes no part.
+    Raises: OutsidePeriod when a level has no period there (a fixed one that is over).
     """
-    cells = []
-    for rule in snapshot.path_to(snapshot.envelopes[envelope_id]):
-        try:
-            cells.append((rule, rule.calendar_period_at(at).start))
-        except OutsidePeriod:
-            continue
-    return cells
+    path = snapshot.path_to(snapshot.envelopes[envelope_id])
+    return [(rule, rule.calendar_period_at(at).start) for rule in path]
 
 
 def _place(snapshot: Snapshot, query: ledger.PlaceQuery) -> ledger.Place:

@@ -1,0 +1,240 @@
+"""How is an envelope told over the API: limits, money of its period, and what binds it?"""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
+
+import msgspec
+
+from ledger import facade as ledger
+from o10.kernel.money import Nanos, amount_text
+from policies.queries.current_policy import current_policy
+from policies.queries.envelope_pages import (
+    EnvelopeLine,
+    get_envelope_line,
+    list_envelope_lines,
+)
+
+LIMIT_MOST = 500
+
+
+class ScopeView(msgspec.Struct, frozen=True, kw_only=True):
+    """What does the envelope cover?"""
+
+    kind: str
+    slug: str
+
+
+class PeriodView(msgspec.Struct, frozen=True, kw_only=True):
+    """Which period is it in now, and when does the next one begin? Null = in none."""
+
+    kind: str
+    time_zone: str
+    start: datetime | None
+    end: datetime | None
+    label: str
+
+
+class BindingView(msgspec.Struct, frozen=True, kw_only=True):
+    """Which envelope of the path leaves least, itself included?"""
+
+    id: str
+    name: str
+    available: str
+    available_nanos: str
+
+
+class AsOf(msgspec.Struct, frozen=True, kw_only=True):
+    """At which ledger position were the figures read?"""
+
+    ledger_seq: int
+
+
+class EnvelopeView(msgspec.Struct, frozen=True, kw_only=True):
+    """What does one envelope say?
+
+    Units: amounts as decimal text beside nanos as text, in `currency`. `cap` and `available`
+    null = no cap of its own. `held` is what open reservations hold, `leased` what is lent in
+    all; `unguarded` is the part of `settled` that no reservation covered.
+    """
+
+    id: str
+    name: str
+    scope: ScopeView
+    use_case: str
+    parent: str | None
+    period: PeriodView
+    currency: str
+    amount: str | None
+    amount_nanos: str | None
+    cap: str | None
+    cap_nanos: str | None
+    settled: str
+    settled_nanos: str
+    unguarded: str
+    unguarded_nanos: str
+    held: str
+    held_nanos: str
+    leased: str
+    leased_nanos: str
+    unsettled: str
+    unsettled_nanos: str
+    available: str | None
+    available_nanos: str | None
+    binding: BindingView | None
+    hard: bool
+    soft_thresholds: list[str]
+    per_call: str | None
+    per_run: str | None
+    state: str
+    health: str
+    version: int
+    as_of: AsOf
+
+
+class EnvelopePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Which envelopes, and from where does the next page go on? Null = it ends here."""
+
+    items: tuple[EnvelopeView, ...]
+    next: str | None
+    as_of: AsOf
+
+
+def get_envelope(*, envelope: str, now: datetime) -> EnvelopeView:
+    """What does this envelope (env_…) say now?
+
+    Raises: NotFound (`not_found`).
+    """
+    as_of = AsOf(ledger_seq=ledger_position())
+    return _view(get_envelope_line(envelope=envelope, now=now), _slugs(), as_of)
+
+
+def list_envelopes(
+    *,
+    now: datetime,
+    use_case: str | None = None,
+    slugs: AbstractSet[str] | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> EnvelopePage:
+    """Which envelopes are there, parents before children?
+
+    `use_case` = those on its path; `slugs` = only envelopes of these use cases (a key's scope).
+    """
+    as_of = AsOf(ledger_seq=ledger_position())
+    names = _slugs()
+    lines = list_envelope_lines(now=now)
+    if slugs is not None:
+        lines = [line for line in lines if names.get(line.use_case or 0) in slugs]
+    if use_case is not None:
+        rule = current_policy().snapshot.use_cases.get(use_case)
+        wanted = _on_path(lines, rule.id if rule else 0)
+        lines = [line for line in lines if line.public in wanted]
+    if cursor:
+        at = next((i for i, line in enumerate(lines) if line.public == cursor), -1)
+        lines = lines[at + 1 :]
+    size = max(1, min(limit, LIMIT_MOST))
+    page = lines[:size]
+    return EnvelopePage(
+        items=tuple(_view(line, names, as_of) for line in page),
+        next=page[-1].public if len(lines) > size else None,
+        as_of=as_of,
+    )
+
+
+def ledger_position() -> int:
+    """How many entries are sealed? The position that figures are told at."""
+    # Only the lag depends on the instant, which is not asked for here.
+    return ledger.seal_state(now=datetime.min.replace(tzinfo=UTC)).seq
+
+
+def _slugs() -> dict[int, str]:
+    rules = current_policy().snapshot.use_cases.values()
+    return {rule.id: rule.slug for rule in rules}
+
+
+def _on_path(lines: list[EnvelopeLine], use_case: int) -> set[str]:
+    parents = {line.public: line.parent for line in lines}
+    wanted: set[str] = set()
+    for line in lines:
+        if line.use_case == use_case:
+            wanted.add(line.public)
+    for line in lines:
+        # Lines come parents first, so one pass reaches every level below.
+        if line.parent in wanted:
+            wanted.add(line.public)
+    for public in list(wanted):
+        above = parents.get(public, "")
+        while above:
+            wanted.add(above)
+            above = parents.get(above, "")
+    return wanted
+
+
+def _view(line: EnvelopeLine, names: Mapping[int, str], as_of: AsOf) -> EnvelopeView:
+    return EnvelopeView(
+        id=line.public,
+        name=line.name,
+        scope=ScopeView(kind=line.scope_kind, slug=line.slug),
+        use_case=names.get(line.use_case or 0, ""),
+        parent=line.parent or None,
+        period=PeriodView(
+            kind=line.period_kind,
+            time_zone=line.time_zone,
+            start=line.period.start if line.period else None,
+            end=line.period.end if line.period else None,
+            label=line.period_label,
+        ),
+        currency=current_policy().currency,
+        amount=_text(line.amount),
+        amount_nanos=_nanos(line.amount),
+        cap=_text(line.cap),
+        cap_nanos=_nanos(line.cap),
+        settled=amount_text(line.settled),
+        settled_nanos=str(line.settled),
+        unguarded=amount_text(line.unguarded),
+        unguarded_nanos=str(line.unguarded),
+        held=amount_text(line.held),
+        held_nanos=str(line.held),
+        leased=amount_text(line.lent),
+        leased_nanos=str(line.lent),
+        unsettled=amount_text(line.unsettled),
+        unsettled_nanos=str(line.unsettled),
+        available=_text(line.available),
+        available_nanos=_nanos(line.available),
+        binding=_binding(line),
+        hard=line.hard,
+        soft_thresholds=[share_text(each) for each in line.soft_thresholds_ppm],
+        per_call=_text(line.per_call),
+        per_run=_text(line.per_run),
+        state=line.state,
+        health=line.health.value,
+        version=line.version,
+        as_of=as_of,
+    )
+
+
+def share_text(ppm: int) -> str:
+    """How is a share of millionths written? 800,000 is "0.8"."""
+    whole, rest = divmod(ppm, 1_000_000)
+    digits = f"{rest:06d}".rstrip("0")
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
+def _binding(line: EnvelopeLine) -> BindingView | None:
+    if line.binding is None:
+        return None
+    return BindingView(
+        id=line.binding.public,
+        name=line.binding.name,
+        available=amount_text(line.binding.available),
+        available_nanos=str(line.binding.available),
+    )
+
+
+def _text(nanos: Nanos | None) -> str | None:
+    return None if nanos is None else amount_text(nanos)
+
+
+def _nanos(nanos: Nanos | None) -> str | None:
+    return None if nanos is None else str(nanos)

@@ -205,7 +205,21 @@ def test_print_leaves_the_figures_and_drops_the_frame(visit) -> None:
 def test_text_twice_as_large_stays_inside_the_page(visit) -> None:
     page = visit("/entry/", width=1280)
     page.evaluate("document.documentElement.style.fontSize = '200%'")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    page.wait_for_function("document.documentElement.scrollWidth <= 1280", timeout=2000)
+
+
+def test_head_of_a_table_that_fits_sticks_under_the_bar(visit) -> None:
+    page = visit("/", width=1440)
+    page.wait_for_selector(".is-sticky.is-fitting")
+    page.evaluate("document.querySelector('tfoot').scrollIntoView({block: 'center'})")
+    page.evaluate("scrollBy(0, 120)")
+    tops = page.evaluate(
+        """() => [document.querySelector('#use-cases thead th').getBoundingClientRect().top,
+        document.querySelector('.bar').getBoundingClientRect().bottom,
+        document.querySelector('#use-cases tbody tr').getBoundingClientRect().top]"""
+    )
+    head, bar, first_row = tops
+    assert abs(head - bar) <= 1.5 or first_row > head, tops
 
 
 def test_motion_stops_when_the_reader_asks_for_it(visit) -> None:

@@ -12,7 +12,7 @@ class WiringConfig(AppConfig):
 
     def ready(self) -> None:
         """Connects what spans the applications."""
-        from o10 import celery  # noqa: F401 - registers the tasks' application
+        from o10 import celery, checks  # noqa: F401 - both register themselves
         from o10.telemetry import configure_logging
 
         configure_logging()

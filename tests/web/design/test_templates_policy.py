@@ -34,6 +34,9 @@ def test_template_hands_on_only_what_it_names(file: Path) -> None:
     for include in re.findall(r"{% include .*?%}", file.read_text(), flags=re.S):
         if PASSES_ALL.get(name_of(file)) == include or "_dialog.html" in include:
             continue
+        # A page and its own fragment share their values: the fragment is also answered alone.
+        if f'"{file.parent.name}/_' in include and file.parent.name != "_components":
+            continue
         assert include.rstrip(" %}").endswith("only"), include
 
 

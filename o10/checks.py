@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as Caution
 from django.db import DatabaseError, connection
 
 MAY_CHANGE = """
@@ -46,7 +47,7 @@ def signing_key_is_private(**options: Any) -> Sequence[CheckMessage]:
     """Can anybody else read the key that signs checkpoints?"""
     key = Path(settings.O10_SIGNING_KEY_FILE)
     if not key.exists():
-        return [Warning(f"There is no signing key at {key} yet.", id="o10.W001")]
+        return [Caution(f"There is no signing key at {key} yet.", id="o10.W001")]
     if stat.S_IMODE(key.stat().st_mode) & 0o077:
         return [Error(f"{key} is readable by others: chmod 600.", id="o10.E003")]
     return []
@@ -58,7 +59,7 @@ def secret_key_was_chosen(**options: Any) -> Sequence[CheckMessage]:
     if settings.O10_SECRET_KEY_GIVEN:
         return []
     return [
-        Warning(
+        Caution(
             "O10_SECRET_KEY is not set: the one kept under O10_HOME is used.",
             hint="Set it where more than one host runs o10.",
             id="o10.W002",

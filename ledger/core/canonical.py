@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 import unicodedata
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from ledger.core.entry import (
@@ -103,7 +103,7 @@ def decode(image: bytes) -> Entry:
         raise ImageMalformed(place="column count", found=values[0])
     if values[1::2] != _WIDTHS:
         raise ImageMalformed(place="column widths", found=list(values[1::2]))
-    fields = {
+    fields: dict[str, Any] = {
         column.name: _from_wire(column.type, value)
         for column, value in zip(_FIXED, values[2::2], strict=True)
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from ledger.core.entry import ZERO_UUID, Entry, Flag, Kind
@@ -82,16 +82,17 @@ def reversing(
     """
     if original.kind not in REVERSIBLE:
         raise NotReversible(uid=str(original.uid), kind=Kind(original.kind).name.lower())
-    negated = {name: -getattr(original, name) for name in NEGATED}
-    if hold is Hold.OPEN:
-        negated["held_nanos"] = -original.held_nanos
+    negated: dict[str, Any] = {name: -getattr(original, name) for name in NEGATED}
+    is_open = hold is Hold.OPEN
     return replace(
         original,
         kind=Kind.REVERSAL,
         uid=uid,
         recorded_at=recorded_at,
         actor_id=actor_id,
-        **({"held_nanos": 0, "lease": ZERO_UUID} | negated),
+        **negated,
+        held_nanos=-original.held_nanos if is_open else 0,
+        lease=original.lease if is_open else ZERO_UUID,
         reserved_nanos=0,
         latency_ms=0,
         env_version=0,

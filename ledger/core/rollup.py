@@ -184,7 +184,7 @@ def fold_images(images: Iterable[bytes], *, buckets: Buckets) -> Folded:
     unpack = _READER.unpack_from
     for image in images:
         kind, effective, *ids_and_counts = unpack(image)
-        counted = ids_and_counts[_IDS:]
+        counted = tuple(ids_and_counts[_IDS:])
         if any(counted):
             # Every zone's offset since 2000 is a whole number of quarter hours.
             place = (effective // _MICROS_PER_SLOT, kind, *ids_and_counts[:_IDS])

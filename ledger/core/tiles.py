@@ -46,7 +46,7 @@ class TileId(NamedTuple):
     """Which tile: its level (None for a tile of entries), index and width (1 to 256)?"""
 
     level: int | None
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls here
     width: int = TILE_WIDTH
 
     def path(self) -> str:
@@ -65,7 +65,7 @@ class Tile(NamedTuple):
     """Which full tile came to be: its level, index and 8,192 bytes?"""
 
     level: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls here
     hashes: bytes
 
 

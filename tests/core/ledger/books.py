@@ -134,7 +134,9 @@ class Book:
             **more,
         )
 
-    def settle(self, name: str, cost: int, held: int, *, attempt: int = 1, **more: object) -> Entry:
+    def settle(
+        self, name: str, cost: int, held: int, *, attempt: int = 1, **more: object
+    ) -> Entry:
         return self.write(
             kind=Kind.SETTLE,
             amount_nanos=cost,
@@ -213,7 +215,7 @@ class Book:
 
 
 def spending(calls: int, *, cap: int = 10**12) -> Book:
-    """A book of honest calls: settled, released, expired, late, overrun, corrected, imported."""
+    """A book of honest calls: settled, released, expired, late, overrun, imported."""
     book = Book().open(cap, cap, cap)
     for call in range(calls):
         name = f"call {call}"
@@ -292,9 +294,7 @@ def export(book: Book, directory: Path, **options: object) -> Path:
     """Write the book as a bundle."""
     contents, leaves, images = contents_of(book, **options)
     first, last = contents.first_seq, contents.last_seq
-    gone = {
-        seq for start, end in contents.pruned for seq in range(start, end + 1)
-    }
+    gone = {seq for start, end in contents.pruned for seq in range(start, end + 1)}
     inside = [
         image
         for seq, image in enumerate(images, start=1)

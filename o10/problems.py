@@ -161,6 +161,9 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
             "Not found",
             ("There is no {kind} {id} for this caller.", "There is nothing here."),
         ),
+        "tile_path_invalid": Answer(
+            404, "No such tile", ("{path} names no tile.", "That is no path of a tile.")
+        ),
         "reservation_unknown": Answer(
             404,
             "Reservation unknown",

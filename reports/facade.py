@@ -1,12 +1,18 @@
 """Which names of reports may the doors use?"""
 
 from ledger.facade import EntryLine, Position, PriceCoverage
-from policies.facade import DecisionCount, DecisionRow, EnvelopeLine, Health
+from policies.facade import (
+    BindingLimit,
+    DecisionCount,
+    DecisionRow,
+    EnvelopeLine,
+    Health,
+    UseCaseRow,
+)
 from reports.charts.spend_against_plan import Drawing, draw_spend_against_plan
 from reports.charts.spend_by_day import draw_spend_by_day
 from reports.core.headline import Headline, Progress
 from reports.core.plan import Stance, Variance
-from reports.core.plan_paste import PastedPlan, parse_plan
 from reports.core.table import Table
 from reports.exports.csv import to_csv
 from reports.exports.json import to_json
@@ -15,6 +21,7 @@ from reports.exports.xlsx import to_xlsx
 from reports.models import APPEND_ONLY, MUTABLE
 from reports.operations.set_plan import PlanDraft, set_plan
 from reports.queries.overview import Headroom, Overview, get_overview
+from reports.queries.plan_grid import PlanGrid, PlanReview, read_plan_grid, review_plan
 from reports.queries.plans import PlanVersion, newest_plan, plan_cells
 from reports.queries.search import find_target
 from reports.queries.use_case import Slice, UseCasePage, get_use_case_page
@@ -30,6 +37,7 @@ __all__ = [
     "EXPORTS",
     "MUTABLE",
     "USE_CASE_GRAMMAR",
+    "BindingLimit",
     "DecisionCount",
     "DecisionRow",
     "Drawing",
@@ -39,8 +47,9 @@ __all__ = [
     "Headroom",
     "Health",
     "Overview",
-    "PastedPlan",
     "PlanDraft",
+    "PlanGrid",
+    "PlanReview",
     "PlanVersion",
     "Position",
     "PriceCoverage",
@@ -50,6 +59,7 @@ __all__ = [
     "Table",
     "UseCaseLine",
     "UseCasePage",
+    "UseCaseRow",
     "UseCaseTable",
     "Variance",
     "build_table",
@@ -59,9 +69,10 @@ __all__ = [
     "get_overview",
     "get_use_case_page",
     "newest_plan",
-    "parse_plan",
     "plan_cells",
+    "read_plan_grid",
     "read_use_case_table",
+    "review_plan",
     "set_plan",
     "to_csv",
     "to_json",

@@ -1,0 +1,21 @@
+"""Which path leads to which page of reports?"""
+
+from django.urls import path, re_path
+
+from reports.web.api_exports import export
+from reports.web.pages_overview import overview, search
+from reports.web.pages_plan import plan
+from reports.web.pages_use_cases import use_case, use_cases
+
+urlpatterns = [
+    path("", overview, name="overview"),
+    path("use-cases/", use_cases, name="use-cases"),
+    path("use-cases/<slug:slug>/", use_case, name="use-case"),
+    path("plan/", plan, name="plan"),
+    path("search/", search, name="search"),
+    re_path(
+        r"^(?P<screen>use-cases|envelopes|ledger|policies/decisions)\.(?P<form>csv|xlsx|json)$",
+        export,
+        name="export",
+    ),
+]

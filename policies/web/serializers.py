@@ -46,7 +46,7 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What do all bodies have in common? By name, nothing unknown."""
 
 
-class UseCaseBody(_Body):
+class UseCaseBody(_Body, kw_only=True):
     """Which use case shall be registered?"""
 
     slug: Slug
@@ -64,7 +64,7 @@ class UseCaseBody(_Body):
     request_id: f.Name | None = None
 
 
-class UseCaseChangeBody(_Body):
+class UseCaseChangeBody(_Body, kw_only=True):
     """What shall change in a use case? What is left out stays."""
 
     name: Title | UnsetType = UNSET
@@ -82,14 +82,14 @@ class UseCaseChangeBody(_Body):
     request_id: f.Name | None = None
 
 
-class ScopeBody(_Body):
+class ScopeBody(_Body, kw_only=True):
     """What does the envelope cover? A company needs no slug."""
 
     kind: ScopeKind
     slug: f.Name | None = None
 
 
-class PeriodBody(_Body):
+class PeriodBody(_Body, kw_only=True):
     """Which period? `start` and `end` are days in `time_zone`, or instants; end exclusive."""
 
     kind: PeriodKind = PeriodKind.MONTH
@@ -101,7 +101,7 @@ class PeriodBody(_Body):
     fiscal: dict[str, Any] | None = None
 
 
-class EnvelopeBody(_Body):
+class EnvelopeBody(_Body, kw_only=True):
     """Which envelope shall be made? `amount` null = no cap of its own, "0" = hard stop."""
 
     scope: ScopeBody
@@ -119,7 +119,7 @@ class EnvelopeBody(_Body):
     request_id: f.Name | None = None
 
 
-class EnvelopeChangeBody(_Body):
+class EnvelopeChangeBody(_Body, kw_only=True):
     """What shall change from now on? What is left out stays; the reason is kept."""
 
     amount: f.Decimal | None | UnsetType = UNSET

@@ -90,7 +90,7 @@ def reservation_view(
         max_output_tokens=max_output_tokens,
     )
     return ReservationView.of(
-        id=ids.id_of("rsv", reservation),
+        public_id=ids.id_of("rsv", reservation),
         token=token.sign(promise, key=key.secret),
         money=Money(currency, amount),
         expires_at=expires_at,
@@ -108,7 +108,7 @@ def _envelopes(ruling: Ruling, left_now: Left, held: Nanos) -> tuple[EnvelopeVie
         available = left(balance)
         views.append(
             EnvelopeView.of(
-                id=rule.public,
+                public_id=rule.public,
                 name=f"{rule.name} / {label(period, rule.time_zone)}",
                 cap_nanos=balance.cap,
                 settled_nanos=balance.settled,

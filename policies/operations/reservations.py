@@ -253,4 +253,6 @@ def _hold(row: statements.Row | None, reservation: UUID) -> Hold:
         raise ReservationUnknown(id=ids.id_of("rsv", reservation))
     fields = list(row)
     fields[7], fields[8] = tuple(fields[7]), tuple(fields[8])
+    # Django has the driver hand out jsonb as text.
+    fields[21] = json.loads(fields[21])
     return Hold(*fields)

@@ -1,4 +1,4 @@
-"""At which price would, and did, a call run? The price book's answers in the words of decide."""
+"""At which price would, and did, a call run? The price book in the words of decide."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +30,7 @@ def find_price(
     at: datetime,
     max_input_tokens: int,
 ) -> Priced | None:
-    """Which offer serves this, and at most at which rates for so much input? None = no price."""
+    """Which offer serves this, and at most at which rates for this input? None = no price."""
     if not model:
         return None
     book = newest_book()
@@ -72,7 +72,7 @@ def find_rated(
     total_input_tokens: int,
     price_version: int,
 ) -> ledger.RatedOffer | None:
-    """Which rates hold for exactly so much input in this version of the book? None = no price."""
+    """Which rates hold for exactly so much input in this book? None = no price."""
     try:
         return ledger.rates_for(
             venue=venue,
@@ -95,7 +95,7 @@ def newest_book() -> ledger.PriceState:
 
 
 def book_of(version: int) -> ledger.PriceState:
-    """Which prices were in force in this version? A call is settled by the one it was held by."""
+    """Which prices were in force in this version? A call settles by the one it was held by."""
     kept = _books.get((_database(), version))
     newest = ledger.price_book()
     if version in (0, newest.version):

@@ -14,7 +14,7 @@ from policies.queries.envelopes import LIMIT_MOST, AsOf, ledger_position
 
 
 class UseCaseView(msgspec.Struct, frozen=True, kw_only=True):
-    """What does one use case say? Units: tokens; `fail_open_cap` decimal text per key and hour."""
+    """What does one use case say? Units: tokens; `fail_open_cap` per key and hour."""
 
     id: str
     slug: str

@@ -1,0 +1,24 @@
+"""On which ground do these tests stand? Books with prices, rolled back or committed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .company import forget_everything, make_books
+
+
+@pytest.fixture
+def books(db: None) -> Iterator[None]:
+    """A ledger with prices; everything is rolled back."""
+    make_books()
+    yield
+    forget_everything()
+
+
+@pytest.fixture
+def committed_books(committed_db: Any) -> Iterator[Any]:
+    """A ledger with prices that other processes can see; emptied afterwards."""
+    make_books()
+    yield committed_db
+    forget_everything()

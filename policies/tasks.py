@@ -1,0 +1,27 @@
+"""Which jobs of spend control run by the clock? Each does what is due, and may run twice.
+
+Unknown keywords are tolerated: an older scheduler may still send what a newer worker forgot.
+"""
+
+from celery import shared_task
+
+from o10.kernel import clock
+from policies import facade
+
+
+@shared_task(name="policies.expire_reservations")
+def expire_reservations(**_: object) -> int:
+    """How many holds expired: those whose time ended five seconds ago or more?"""
+    return facade.expire_due(now=clock.now())
+
+
+@shared_task(name="policies.write_off_unsettled")
+def write_off_unsettled(**_: object) -> int:
+    """How many expired holds were given up, a day after their time?"""
+    return facade.write_off_due(now=clock.now())
+
+
+@shared_task(name="policies.fold_denials")
+def fold_denials(**_: object) -> int:
+    """How many denials beyond ten a second got into entries with their count?"""
+    return facade.fold_denials(now=clock.now())

@@ -37,7 +37,7 @@ class UseCaseDraft(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     department: str
     owner: str = ""
-    floor_class: str = "silver"
+    floor_class: str = "balanced"
     mode: str = "enforce"
     starts_at: datetime | None = None
     fail_mode: str = "closed"
@@ -125,7 +125,7 @@ def check_use_case(fields: UseCaseDraft | UseCaseChange) -> None:
         *_choice_errors(given, "mode", MODES),
         *_choice_errors(given, "state", USE_CASE_STATES),
         *_choice_errors(given, "fail_mode", ("closed", "open")),
-        *_choice_errors(given, "floor_class", ("bronze", "silver", "gold")),
+        *_choice_errors(given, "floor_class", ("lean", "balanced", "strict")),
         *_count_errors(given, "default_max_output_tokens", "max_input_tokens"),
         *_amount_errors(given, "fail_open_cap_nanos"),
         *_length_errors(given, 128, "default_model"),

@@ -339,7 +339,7 @@ class Migration(migrations.Migration):
                         max_length=64,
                     ),
                 ),
-                ("floor_class", models.CharField(default="silver", max_length=16)),
+                ("floor_class", models.CharField(default="balanced", max_length=16)),
                 ("mode", models.CharField(default="enforce", max_length=8)),
                 ("state", models.CharField(default="active", max_length=8)),
                 (

@@ -31,7 +31,7 @@ class UseCase(models.Model):
     MODES = ("observe", "shadow", "enforce")
     STATES = ("active", "stopped", "sunset")
     FAIL_MODES = ("closed", "open")
-    FLOOR_CLASSES = ("bronze", "silver", "gold")
+    FLOOR_CLASSES = ("lean", "balanced", "strict")
 
     id = models.AutoField(primary_key=True, help_text="number in ledger entries")
     public = models.CharField(max_length=30, unique=True, help_text="public id, uc_…")
@@ -41,7 +41,7 @@ class UseCase(models.Model):
     owner = models.CharField(
         max_length=64, blank=True, help_text="pseudonymous id of a person, usr_…"
     )
-    floor_class = models.CharField(max_length=16, default="silver")
+    floor_class = models.CharField(max_length=16, default="balanced")
     mode = models.CharField(max_length=8, default="enforce")
     state = models.CharField(max_length=8, default="active")
     starts_at = models.DateTimeField(null=True, help_text="no call before; null = now")

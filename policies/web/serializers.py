@@ -15,7 +15,6 @@ from o10.kernel.errors import FieldError, Rejected, UnitMismatch, ValidationFail
 from o10.kernel.money import parse_nanos
 from o10.kernel.periods import PeriodKind, day_start, zone_of
 from o10.wire import fields as f
-from o10.wire.requests import ServiceClass
 from policies import facade
 
 PPM = 1_000_000
@@ -29,6 +28,14 @@ Share = Annotated[str, Meta(max_length=9, pattern=r"^[0-9]{1,2}(\.[0-9]{1,6})?$(
 Title = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\u0000-\u001f\u007f]*$")]
 Note = Annotated[str, Meta(max_length=400, pattern=r"^[^\u0000-\u001f\u007f]*$")]
 Nanos = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class FloorClass(StrEnum):
+    """How strict is the quality floor? Source: product.md section 9.3."""
+
+    LEAN = "lean"
+    BALANCED = "balanced"
+    STRICT = "strict"
 
 
 class ScopeKind(StrEnum):
@@ -53,7 +60,7 @@ class UseCaseBody(_Body, kw_only=True):
     name: Title
     department: Slug
     owner: f.Word | None = None
-    floor_class: ServiceClass = ServiceClass.SILVER
+    floor_class: FloorClass = FloorClass.BALANCED
     mode: f.Word = "enforce"
     default_model: f.Name | None = None
     default_max_output_tokens: f.Count | None = None
@@ -69,7 +76,7 @@ class UseCaseChangeBody(_Body, kw_only=True):
 
     name: Title | UnsetType = UNSET
     owner: f.Word | UnsetType = UNSET
-    floor_class: ServiceClass | UnsetType = UNSET
+    floor_class: FloorClass | UnsetType = UNSET
     mode: f.Word | UnsetType = UNSET
     state: f.Word | UnsetType = UNSET
     default_model: f.Name | UnsetType = UNSET

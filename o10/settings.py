@@ -358,7 +358,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 CELERY_BROKER_DIRECTORY = O10_HOME / "broker"
-CELERY_BROKER_URL = _values["O10_BROKER_URL"] or "filesystem://"
+CELERY_BROKER_URL = _values["O10_BROKER_URL"] or "filesystem://localhost//"
 LOGGING_CONFIG = None
 
 if _values["O10_EMAIL_URL"]:

@@ -13,7 +13,7 @@ from rich.progress import track
 from ledger import facade as ledger
 from o10.access import operations as access
 from o10.access import queries as people
-from o10.access.keys import Caller, caller_of_person
+from o10.access.keys import Caller, authenticate, caller_of_person
 from o10.access.models import Person
 from o10.access.roles import Role
 from o10.kernel import clock
@@ -43,26 +43,34 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=company.SEED)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """People, structure and budgets, a year of usage, plans, then a few live calls."""
+        """People, structure and budgets, a year of usage, plans, then a few live calls.
+
+        Each step keeps what an interrupted run has made before; the printed key comes last.
+        """
         now = clock.now()
         found_ledger(say=self.stdout.write)
-        if policies.find_organisation() is not None:
+        standing = policies.find_organisation()
+        if standing is not None and not standing.demo:
             raise CommandError("there is a company already; the demo wants an empty ledger")
+        if installation.find_secret(installation.DEMO_KEY):
+            raise CommandError("the demo company is complete already")
         until = options["until"] or now.date()
-        policies.found_organisation(
-            name=company.NAME,
-            slug=company.SLUG,
-            demo=True,
-            actor=access.COMMAND_LINE,
-            now=now,
-        )
+        if standing is None:
+            policies.found_organisation(
+                name=company.NAME,
+                slug=company.SLUG,
+                demo=True,
+                actor=access.COMMAND_LINE,
+                now=now,
+            )
         callers = _hire(now)
         self.stdout.write("departments, use cases and envelopes")
         _structure(callers, until=until, now=now)
-        router = _router_caller(now)
+        secret, router = _router(now)
         count = self._record(router, options, until)
         _plan(callers[Role.FINOPS], until=until, now=now)
         _live_calls(router)
+        installation.write_secret(installation.DEMO_KEY, secret)
         self.stdout.write(f"{count} usage records, {LIVE_CALLS} live calls")
 
     def _record(self, router: Caller, options: dict[str, Any], until: date) -> int:
@@ -113,8 +121,9 @@ def _usage_record(row: company.DayOfCalls) -> facts.UsageRecord:
 def _hire(now: datetime) -> dict[Role, Caller]:
     password = installation.kept_secret(installation.DEMO_PASSWORD)
     callers: dict[Role, Caller] = {}
+    hired = {person.email: person for person in people.list_people()}
     for row in company.PEOPLE:
-        person = access.create_person(
+        person = hired.get(row.email) or access.create_person(
             email=row.email,
             display_name=row.name,
             role=row.role,
@@ -132,7 +141,9 @@ def _structure(callers: dict[Role, Caller], *, until: date, now: datetime) -> No
         policies.create_department(slug=slug, name=name, actor=maker, now=now)
     owners = {person.email: person for person in people.list_people()}
     for case in company.USE_CASES:
-        policies.create_use_case(draft=_use_case(case, owners), actor=maker, now=now)
+        policies.create_use_case(
+            draft=_use_case(case, owners), actor=maker, now=now, key=f"demo/{case.slug}"
+        )
     # Budgets hold for the whole history: a period begins where usage begins.
     begins = datetime.combine(company.first_day(until), datetime.min.time(), tzinfo=UTC)
     budgets = [("company", company.SLUG, company.COMPANY_CAP, None)]
@@ -151,6 +162,7 @@ def _structure(callers: dict[Role, Caller], *, until: date, now: datetime) -> No
             ),
             actor=callers[Role.CONTROLLER],
             now=now,
+            key=f"demo/{kind}/{slug}",
         )
 
 
@@ -165,7 +177,7 @@ def _use_case(case: company.DemoUseCase, owners: dict[str, Person]) -> policies.
     )
 
 
-def _router_caller(now: datetime) -> Caller:
+def _router(now: datetime) -> tuple[str, Caller]:
     made = access.create_key(
         name="demo router",
         role=Role.ROUTER,
@@ -174,15 +186,7 @@ def _router_caller(now: datetime) -> Caller:
         actor=access.COMMAND_LINE,
         now=now,
     )
-    installation.write_secret(installation.DEMO_KEY, made.secret.text)
-    return access_caller(made.secret.text, now)
-
-
-def access_caller(secret: str, now: datetime) -> Caller:
-    """Who calls with this key?"""
-    from o10.access.keys import authenticate
-
-    return authenticate(header=f"Bearer {secret}", now=now)
+    return made.secret.text, authenticate(header=f"Bearer {made.secret.text}", now=now)
 
 
 def _plan(maker: Caller, *, until: date, now: datetime) -> None:

@@ -39,7 +39,7 @@ class Command(BaseCommand):
             return
         found_ledger(say=self.stdout.write)
         if options["demo"]:
-            if policies.find_organisation() is None:
+            if not installation.find_secret(installation.DEMO_KEY):
                 call_command("demo", stdout=self.stdout)
         elif policies.find_organisation() is None:
             self._found_empty()

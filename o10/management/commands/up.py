@@ -29,6 +29,8 @@ from django.core.management.base import BaseCommand, CommandError
 from o10 import database, embedded
 
 STOP_SECONDS = 10
+QUIET = ("-W", "ignore:You're running the worker with superuser")
+"""Celery's warning is about pickled messages; ours are JSON."""
 READY_SECONDS = 60
 CALM_SECONDS = 20
 """A process that lived this long is restarted at once; faster deaths wait longer each time."""
@@ -186,10 +188,10 @@ def _children(options: dict[str, Any]) -> list[Child]:
     manage = [sys.executable, "-m", "o10.cli"]
     granian = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"]
     serve = [
-        *("--host", options["host"], "--workers", "1", "--log-level", "warning"),
+        *("--host", options["host"], "--workers", "1", "--log-level", "error"),
         *("--respawn-failed-workers", "--workers-kill-timeout", "5"),
     ]
-    celery = [sys.executable, "-m", "celery", "--app", "o10.celery:app", "--quiet"]
+    celery = [sys.executable, *QUIET, "-m", "celery", "--app", "o10.celery:app", "--quiet"]
     web = [*serve, "--port", str(options["port"]), "--blocking-threads", "8"]
     plane = [*serve, "--port", str(options["policy_port"]), "--blocking-threads", "8"]
     return [

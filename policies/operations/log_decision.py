@@ -34,7 +34,7 @@ SELECT count(*) FROM (
     SELECT 1 FROM policies_decision_log
     WHERE caller = %s AND use_case = %s AND reason_code = %s AND would_decision = 'deny'
       AND decided_at >= %s AND decided_at < %s
-    LIMIT %s) AS some
+    LIMIT %s) AS newest
 """
 
 

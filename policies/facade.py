@@ -53,6 +53,13 @@ from policies.queries.envelope_pages import (
     list_period_lines,
     numbers_below,
 )
+from policies.queries.envelope_screen import (
+    EnvelopeScreen,
+    EnvelopeTreeScreen,
+    Preview,
+    get_envelope_screen,
+    get_envelope_tree,
+)
 from policies.queries.envelopes import (
     AsOf,
     EnvelopePage,
@@ -96,6 +103,8 @@ __all__ = [
     "EnvelopeDraft",
     "EnvelopeLine",
     "EnvelopePage",
+    "EnvelopeScreen",
+    "EnvelopeTreeScreen",
     "EnvelopeView",
     "Finding",
     "Health",
@@ -104,6 +113,7 @@ __all__ = [
     "MUTABLE",
     "OrganisationView",
     "PeriodLine",
+    "Preview",
     "UseCaseChange",
     "UseCaseDraft",
     "UseCasePage",
@@ -133,6 +143,8 @@ __all__ = [
     "get_decision_detail",
     "get_envelope",
     "get_envelope_line",
+    "get_envelope_screen",
+    "get_envelope_tree",
     "get_use_case",
     "get_use_case_row",
     "held_by_use_case",

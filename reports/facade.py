@@ -20,6 +20,7 @@ from reports.exports.tables import EXPORTS, build_table
 from reports.exports.xlsx import to_xlsx
 from reports.models import APPEND_ONLY, MUTABLE
 from reports.operations.set_plan import PlanDraft, set_plan
+from reports.queries.envelope_burn import Burn, get_burn
 from reports.queries.overview import Headroom, Overview, get_overview
 from reports.queries.plan_grid import PlanGrid, PlanReview, read_plan_grid, review_plan
 from reports.queries.plans import PlanVersion, newest_plan, plan_cells
@@ -38,6 +39,7 @@ __all__ = [
     "MUTABLE",
     "USE_CASE_GRAMMAR",
     "BindingLimit",
+    "Burn",
     "DecisionCount",
     "DecisionRow",
     "Drawing",
@@ -66,6 +68,7 @@ __all__ = [
     "draw_spend_against_plan",
     "draw_spend_by_day",
     "find_target",
+    "get_burn",
     "get_overview",
     "get_use_case_page",
     "newest_plan",

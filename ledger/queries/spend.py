@@ -122,6 +122,7 @@ def sum_spend(
     end: date,
     as_of: int,
     use_case_ids: Sequence[int] | None = None,
+    envelope_ids: Sequence[int] | None = None,
 ) -> list[SpendRow]:
     """What was spent on days [start, end) of the ledger's zone, as known at `as_of`?
 
@@ -132,6 +133,7 @@ def sum_spend(
     groups = ", ".join(str(index + 1) for index in range(len(by)))
     served = f"FILTER (WHERE kind_class <> {_DENIED})"
     scope = "" if use_case_ids is None else "AND use_case_id = ANY(%(use_cases)s)"
+    scope += "" if envelope_ids is None else " AND envelope_id = ANY(%(envelopes)s)"
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
@@ -157,6 +159,7 @@ def sum_spend(
                 "end": end,
                 "as_of": as_of,
                 "use_cases": list(use_case_ids or ()),
+                "envelopes": list(envelope_ids or ()),
             },
         )
         found = cursor.fetchall()

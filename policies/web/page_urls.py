@@ -1,5 +1,11 @@
-"""Which path leads to which page of policies?"""
+"""Which path leads to which page of spend control?"""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from policies.web.pages_envelopes import change, envelope, envelopes
+
+urlpatterns = [
+    path("envelopes/", envelopes, name="envelopes"),
+    path("envelopes/<str:envelope_id>/", envelope, name="envelope"),
+    path("envelopes/<str:envelope_id>/change/", change, name="envelope-change"),
+]

@@ -1,4 +1,4 @@
-"""How does a person enter the plan? Paste from a sheet, look at what was understood, confirm."""
+"""How does a person enter the plan? Paste from a sheet, look at what was read, confirm."""
 
 from datetime import datetime
 

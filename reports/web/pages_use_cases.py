@@ -35,7 +35,7 @@ def use_cases(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpRes
 @require_GET
 @page(Action.READ_SPEND)
 def use_case(request: HttpRequest, slug: str, *, caller: Caller, now: datetime) -> HttpResponse:
-    """One use case: spend by day, model and venue; its envelopes, limits, decisions, entries."""
+    """One use case: its spend, envelopes, limits, decisions and entries."""
     parsed = parse(pairs_of(request), page=ONE_GRAMMAR)
     found = facade.get_use_case_page(slug=slug, query=parsed.query, now=now)
     view = PageView(request.path, parsed.query, ONE_GRAMMAR)

@@ -1,7 +1,7 @@
 """How do the values of a report stand in a template: bar, stamp, sentence, figures?"""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.urls import reverse
@@ -10,7 +10,6 @@ from o10.kernel import figures
 from o10.kernel.figures import Figure, is_material
 from o10.kernel.money import Nanos
 from o10.kernel.pageview import Bar, Column, Link, PageView, link_with
-from o10.kernel.viewquery import Baseline
 from reports import facade
 
 LABELS = {
@@ -272,10 +271,9 @@ def _with_view(url: str, table: facade.UseCaseTable) -> str:
     return f"{url}?{'&'.join(parts)}" if parts else url
 
 
-def compare_links(view: PageView) -> tuple[Link, ...]:
-    """With what can spend be compared today? With plan; the prior year comes with its data."""
-    comparison = replace(view.query.comparison, baseline=Baseline.PLAN, forecast_id="")
-    return (Link("Plan", view.url_with(comparison=comparison), current=True),)
+def whole(value: object) -> int | None:
+    """Which integer stands in this cell of a frame? None for <NA>."""
+    return None if value is None or str(value) == "<NA>" else int(str(value))
 
 
 def _distinct(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

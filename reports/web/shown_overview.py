@@ -10,7 +10,7 @@ from o10.access.keys import Caller
 from o10.access.roles import Action as Right
 from o10.kernel import figures
 from o10.kernel.figures import Figure
-from o10.kernel.pageview import Link, PageView, link_with
+from o10.kernel.pageview import PageView, link_with
 from reports import facade
 from reports.web import shown
 
@@ -196,12 +196,12 @@ def _chart(page: facade.Overview, view: PageView) -> dict[str, Any]:
     rows = [
         [
             month.strftime("%b %Y"),
-            figures.money(_int(spent), table.currency),
-            figures.money(_int(plan), table.currency),
-            figures.money(_int(due), table.currency),
+            figures.money(shown.whole(spent), table.currency),
+            figures.money(shown.whole(plan), table.currency),
+            figures.money(shown.whole(due), table.currency),
             figures.delta(
-                new=_int(spent) if _int(due) is not None else None,
-                base=_int(due),
+                new=shown.whole(spent) if shown.whole(due) is not None else None,
+                base=shown.whole(due),
                 currency=table.currency,
             ),
         ]
@@ -279,12 +279,3 @@ def show_total(table: facade.UseCaseTable) -> dict[str, Any]:
         ),
         "rows": len(table.lines),
     }
-
-
-def _int(value: object) -> int | None:
-    return None if value is None or str(value) == "<NA>" else int(str(value))
-
-
-def open_links(view: PageView) -> tuple[Link, ...]:
-    """Which other pages show this view?"""
-    return (Link("All use cases", PageView("/use-cases/", view.query, view.grammar).url),)

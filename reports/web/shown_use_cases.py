@@ -194,10 +194,10 @@ def _chart(page: facade.UseCasePage) -> dict[str, Any]:
     rows = [
         [
             figures.day(day),
-            figures.money(_int(spent), currency),
-            figures.money(_int(summed), currency),
-            figures.count_exact(_int(calls)),
-            figures.count_exact(_int(denials)),
+            figures.money(shown.whole(spent), currency),
+            figures.money(shown.whole(summed), currency),
+            figures.count_exact(shown.whole(calls)),
+            figures.count_exact(shown.whole(denials)),
         ]
         for day, spent, summed, calls, denials in zip(
             days,
@@ -362,7 +362,3 @@ def _entry(each: facade.EntryLine, currency: str) -> dict[str, Any]:
         "tokens": figures.count(each.tokens),
         "amount": figures.money_exact(each.amount, currency),
     }
-
-
-def _int(value: object) -> int | None:
-    return None if value is None or str(value) == "<NA>" else int(str(value))

@@ -3,6 +3,7 @@
 from django.urls import path, re_path
 
 from reports.web.api_exports import export
+from reports.web.pages_burn import burn
 from reports.web.pages_overview import overview, search
 from reports.web.pages_plan import plan
 from reports.web.pages_use_cases import use_case, use_cases
@@ -10,7 +11,8 @@ from reports.web.pages_use_cases import use_case, use_cases
 urlpatterns = [
     path("", overview, name="overview"),
     path("use-cases/", use_cases, name="use-cases"),
-    path("use-cases/<slug:slug>/", use_case, name="use-case"),
+    path("use-cases/<str:slug>/", use_case, name="use-case"),
+    path("envelopes/<str:envelope_id>/burn/", burn, name="envelope-burn"),
     path("plan/", plan, name="plan"),
     path("search/", search, name="search"),
     re_path(

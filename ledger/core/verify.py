@@ -1256,7 +1256,6 @@ class Bundle:
         self._documents: dict[bytes, bytes] = {}
         self._heads: dict[int, Head] = {}
         self._leaves_checked: set[int] = set()
-        self.newest: Checkpoint | None = None
         self.note = ""
 
     def verify(self) -> Verdict:
@@ -1321,13 +1320,16 @@ class Bundle:
             digest = bytes.fromhex(row["hash"])
             body = b"" if "pruned" in row else canonical(row["body"])
             self._documents[digest] = body
+            where = f"documents.jsonl:{number}"
+            if canonical(row) != line:
+                self._say("document", "another form", "canonical JSON", "none", where=where)
             if body and sha256(body).digest() != digest:
                 found = sha256(body).hexdigest()
-                where = f"documents.jsonl:{number}"
                 self._say("document", "the body was changed", row["hash"], found, where=where)
 
-    def _read_checkpoints(self) -> dict[int, tuple[str, Checkpoint]]:
-        checkpoints: dict[int, tuple[str, Checkpoint]] = {}
+    def _read_checkpoints(self) -> list[tuple[str, Checkpoint]]:
+        """Which checkpoints are inside, by size? The newest stands in two files."""
+        checkpoints: list[tuple[str, Checkpoint]] = []
         names = [path for path in self._manifest["files"] if path.startswith("checkpoints/")]
         for path in [*sorted(names), "checkpoint"]:
             note = self._file(path).decode()
@@ -1341,15 +1343,17 @@ class Bundle:
             if path != "checkpoint" and path != f"checkpoints/{checkpoint.size}":
                 found = str(checkpoint.size)
                 self._say("checkpoint", "size", path.partition("/")[2], found, where=path)
-            checkpoints[checkpoint.size] = path, checkpoint
-            self.newest, self.note = checkpoint, note
+            checkpoints.append((path, checkpoint))
+            self.note = note
         size = self._manifest["size"]
-        if self.newest is None or self.newest.size != size or max(checkpoints) != size:
+        if checkpoints[-1][1].size != size or any(c.size > size for _, c in checkpoints):
             raise BundleError("checkpoint", f"isn't of the manifest's size {size}")
-        return checkpoints
+        return sorted(checkpoints, key=lambda row: row[1].size)
 
-    def _sizes(self, checkpoints: Mapping[int, object]) -> set[int]:
-        sizes = set(checkpoints) | {int(head["size"]) for head in self._manifest["chain"]}
+    def _sizes(self, checkpoints: Iterable[tuple[str, Checkpoint]]) -> set[int]:
+        sizes = {checkpoint.size for _, checkpoint in checkpoints} | {
+            int(head["size"]) for head in self._manifest["chain"]
+        }
         if self._trusted is not None:
             sizes.add(self._trusted.size)
         for body in self._documents.values():
@@ -1414,11 +1418,11 @@ class Bundle:
             raise BundleError(path, f"{len(tile)} bytes instead of {32 * width}")
         return [tile[place : place + 32] for place in range(0, len(tile), 32)]
 
-    def _check_heads(self, checkpoints: Mapping[int, tuple[str, Checkpoint]]) -> None:
-        for size, (path, checkpoint) in sorted(checkpoints.items()):
-            found = self._heads[size].root
+    def _check_heads(self, checkpoints: Sequence[tuple[str, Checkpoint]]) -> None:
+        for path, checkpoint in checkpoints:
+            found = self._heads[checkpoint.size].root
             if found != checkpoint.root:
-                what = f"the root of the first {size} entries"
+                what = f"the root of the first {checkpoint.size} entries"
                 stated = checkpoint.root.hex()
                 self._say("checkpoint", what, stated, found.hex(), where=path)
         stated_sizes = set()
@@ -1429,13 +1433,13 @@ class Bundle:
             if chain != head["chain"]:
                 what = f"the chain hash after {size} entries"
                 self._say("chain", what, head["chain"], chain)
-        for size in sorted(set(checkpoints) - stated_sizes):
+        for size in sorted({checkpoint.size for _, checkpoint in checkpoints} - stated_sizes):
             what = f"no chain hash is stated for checkpoint {size}"
             self._say("chain", what, "one", "none")
 
     # keys and the verifier's own checkpoint
 
-    def _check_keys(self, checkpoints: Mapping[int, tuple[str, Checkpoint]]) -> None:
+    def _check_keys(self, checkpoints: Sequence[tuple[str, Checkpoint]]) -> None:
         """Is every checkpoint signed by a key that is known when it is reached?
 
         Without an own checkpoint all keys of the bundle count. With one, those count that
@@ -1450,13 +1454,13 @@ class Bundle:
                 what = "no key of the bundle signed the own checkpoint"
                 found = ", ".join(map(str, listed)) or "none"
                 self._say("checkpoint", what, "its signer", found, where="keys.json")
-        for size, (path, checkpoint) in sorted(checkpoints.items()):
+        for path, checkpoint in checkpoints:
             right, wrong = checkpoint.signers(listed)
             if wrong:
                 found = ", ".join(map(str, wrong))
                 what = "a signature is wrong"
                 self._say("checkpoint", what, "a valid one", found, where=path)
-            if size < floor and right:
+            if checkpoint.size < floor and right:
                 continue
             if not any(key in known for key in right):
                 expected = " or ".join(map(str, known)) or "a known key"

@@ -28,7 +28,7 @@ from o10.access import operations as access
 from o10.access.roles import Role
 from o10.kernel import clock
 from o10.kernel.errors import O10Error
-from o10.kernel.ids import new_id
+from o10.kernel.ids import new_uuid
 from o10.kernel.money import Money
 from o10.management.policy_connection import PolicyConnection
 from o10.management.traces import TraceCall, read_trace
@@ -86,7 +86,7 @@ class Command(BaseCommand):
         except O10Error as error:
             raise CommandError("; ".join(row.message for row in error.errors)) from error
         load = Load(
-            run=options["run"] or new_id("rpl"),
+            run=options["run"] or f"replay-{new_uuid()}",
             use_case=options["use_case"],
             model=options["model"],
         )

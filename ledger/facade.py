@@ -33,6 +33,7 @@ from ledger.operations.keep_exposure import (
     set_place_finder,
 )
 from ledger.operations.keep_signing_key import load_signing_key, load_verifier_keys
+from ledger.operations.keep_trust import keep_trusted_note, read_trusted_notes
 from ledger.operations.load_prices import (
     GENAI_PRICES,
     Loaded,
@@ -47,6 +48,7 @@ from ledger.operations.put_document import put_document
 from ledger.operations.record_usage import UsageReport, UsageResult, record_usage
 from ledger.operations.record_verification import VerifierMode, record_verification
 from ledger.operations.run_sealer import run_sealer
+from ledger.operations.verify_ledger import Audit, verify_ledger
 from ledger.operations.write_price_version import SYSTEM
 from ledger.queries.effects import Effects, sum_effects, sum_effects_by_reservation
 from ledger.queries.entries import (
@@ -115,6 +117,10 @@ from ledger.queries.spend import Position, SpendKey, SpendRow, position_of, sum_
 SEALER_RIGHTS: dict[str, str] = {}
 
 __all__ = [
+    "Audit",
+    "verify_ledger",
+    "keep_trusted_note",
+    "read_trusted_notes",
     "APPEND_ONLY",
     "Agreement",
     "AlreadyReversed",

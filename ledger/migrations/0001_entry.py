@@ -82,9 +82,7 @@ CREATE TABLE ledger_entry (
     CONSTRAINT entry_ref_fits CHECK (
         ref = '' OR (octet_length(ref) <= 64 AND ref !~ '[\x01-\x1f\x7f-\x9f]')),
     CONSTRAINT entry_flags_in_24_bits CHECK (flags BETWEEN 0 AND 16777215),
-    CONSTRAINT entry_env_version_iff_exposure_moves CHECK (
-        (env_version <> 0) = (amount_nanos + held_nanos + unsettled_nanos <> 0 OR kind = 1)
-        AND env_version >= 0),
+    CONSTRAINT entry_env_version_not_negative CHECK (env_version >= 0),
     CONSTRAINT entry_reverses_iff_reversal CHECK (
         (reverses <> '00000000-0000-0000-0000-000000000000') = (kind = 8)),
     CONSTRAINT entry_quantities_negative_only_in_reversals CHECK (

@@ -4,7 +4,7 @@ Reads the wire image of each entry, the bytes of a binary COPY, and hashes them 
 range costs a few microseconds an entry, so that a verifier keeps up with the sealer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
@@ -16,6 +16,7 @@ from ledger.core.canonical import reader_of
 from ledger.core.chain import LEAF_PREFIX, LINK_PREFIX, chain_start
 from ledger.core.entry import COLUMNS_V1
 from ledger.core.rollup import Increments
+from ledger.queries.tampering import find_changed_column
 
 _COLUMNS: Final = sql.SQL(", ").join(
     sql.SQL("e.{}").format(sql.Identifier(column.name)) for column in COLUMNS_V1
@@ -42,6 +43,19 @@ class Finding:
     column: str
     expected: str
     found: str
+    what: str = ""
+    """One English clause for a person; the code is for programs."""
+
+    def line(self) -> str:
+        """How is the finding said in one line?"""
+        place = f"seq {self.seq}" if self.seq else "the ledger"
+        entry = f", entry {self.uid}" if self.uid else ""
+        column = f", column {self.column}" if self.column else ""
+        what = f" ({self.what})" if self.what else ""
+        return (
+            f"{self.code}: {place}{entry}{column}{what}:"
+            f" expected {self.expected}, found {self.found}"
+        )
 
     def as_json(self) -> dict[str, object]:
         """How is the finding kept and shown?"""
@@ -52,6 +66,7 @@ class Finding:
             "column": self.column,
             "expected": self.expected,
             "found": self.found,
+            "what": self.what,
         }
 
 
@@ -88,9 +103,25 @@ def check_range(
         if finding is not None:
             return RangeCheck(state.seq, state.chain, state.totals(), finding)
     if state.seq != upto:
-        missing = _missing(cursor, ledger_id=ledger_id, seq=state.seq + 1)
+        missing = find_missing(cursor, ledger_id=ledger_id, seq=state.seq + 1)
         return RangeCheck(state.seq, state.chain, state.totals(), missing)
     return RangeCheck(upto, state.chain, state.totals())
+
+
+def changed_entry(
+    *, seq: int, image: bytes, leaf: bytes, others: Sequence[bytes] = ()
+) -> Finding:
+    """What is said about an entry whose image does not hash to its leaf?"""
+    uid = str(UUID(bytes=image[_UID])) if len(image) > _UID.stop else ""
+    changed = find_changed_column(image=image, leaf=leaf, others=others)
+    if changed is None:
+        found = sha256(LEAF_PREFIX + image).hexdigest()
+        what = "the entry's bytes do not hash to its leaf"
+        return Finding("entry_changed", seq, uid, "", leaf.hex(), found, what)
+    what = "put back, the entry hashes to its leaf again"
+    return Finding(
+        "entry_changed", seq, uid, changed.column, changed.expected, changed.found, what
+    )
 
 
 def sum_rollups(cursor: Any, *, ledger_id: int, table: str) -> tuple[int, ...]:
@@ -137,7 +168,7 @@ def _check_row(row: bytes, state: _Running) -> Finding | None:
         return Finding("entry_missing", state.seq + 1, "", "", "an entry", "none")
     found = sha256(_IMAGE_HEAD + image).digest()
     if found != leaf:
-        return Finding("entry_changed", seq, uid, "", leaf.hex(), found.hex())
+        return changed_entry(seq=seq, image=_IMAGE_HEAD[1:] + image, leaf=leaf)
     linked = sha256(LINK_PREFIX + state.chain + leaf).digest()
     if linked != chain:
         return Finding("chain_broken", seq, uid, "chain", linked.hex(), chain.hex())
@@ -178,7 +209,7 @@ def _chain_at(cursor: Any, *, ledger_id: int, origin: str, seq: int) -> bytes | 
     return bytes(row[0]) if row else None
 
 
-def _missing(cursor: Any, *, ledger_id: int, seq: int) -> Finding:
+def find_missing(cursor: Any, *, ledger_id: int, seq: int) -> Finding:
     """Which entry should stand here? Its key row may still name it."""
     cursor.execute(
         "SELECT s.entry_id, i.uid FROM ledger_seal s LEFT JOIN ledger_idem i"

@@ -43,7 +43,6 @@ def make_entry(**fields: Any) -> Entry:
         effective_at=NOW + timedelta(seconds=number),
         recorded_at=NOW + timedelta(seconds=number),
         use_case_id=3,
-        envelope_id=12,
         venue_id=2,
         model_id=41,
         amount_nanos=3_915_000,

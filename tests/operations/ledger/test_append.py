@@ -11,6 +11,7 @@ from ledger import facade
 from ledger.core import canonical
 from ledger.core.chain import leaf
 from ledger.core.entry import Entry, Flag, Kind
+from ledger.operations.append import ExposureUnversioned
 from o10.kernel.errors import IdempotencyMismatch
 
 from .rows import NOW, append_drafts, make_entry, make_ledger
@@ -141,12 +142,7 @@ def test_a_failing_run_leaves_the_key_free() -> None:
 @pytest.mark.parametrize(
     ("constraint", "fields"),
     [
-        ("entry_env_version_iff_exposure_moves", {"held_nanos": 0}),
-        ("entry_env_version_iff_exposure_moves", {"env_version": 4}),
-        (
-            "entry_env_version_iff_exposure_moves",
-            {"kind": Kind.ENVELOPE_CHANGE, "amount_nanos": 0, "held_nanos": 0},
-        ),
+        ("entry_env_version_not_negative", {"held_nanos": 0, "env_version": -1}),
         ("entry_reverses_iff_reversal", {"reverses": UUID(int=5)}),
         ("entry_reverses_iff_reversal", {"kind": Kind.REVERSAL}),
         ("entry_quantities_negative_only_in_reversals", {"tok_in": -1}),
@@ -176,6 +172,20 @@ def test_the_database_refuses_an_entry_that_breaks_a_rule(
 ) -> None:
     make_ledger()
     with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+        facade.append([make_entry(**fields)])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"held_nanos": 0},
+        {"env_version": 4},
+        {"kind": Kind.ENVELOPE_CHANGE, "amount_nanos": 0, "held_nanos": 0},
+    ],
+)
+def test_exposure_never_moves_without_its_version(fields: dict[str, object]) -> None:
+    make_ledger()
+    with pytest.raises(ExposureUnversioned), transaction.atomic():
         facade.append([make_entry(**fields)])
 
 

@@ -1,4 +1,4 @@
-"""Do contracts, overrides, withdrawals, coverage and the command do what finance is promised?"""
+"""Do contracts, overrides, their end, coverage and the command do what is promised?"""
 
 import json
 from datetime import UTC, datetime, timedelta

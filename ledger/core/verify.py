@@ -1321,7 +1321,7 @@ class Bundle:
             body = b"" if "pruned" in row else canonical(row["body"])
             self._documents[digest] = body
             where = f"documents.jsonl:{number}"
-            if canonical(row) != line:
+            if canonical(row | {"hash": digest.hex()}) != line:
                 self._say("document", "another form", "canonical JSON", "none", where=where)
             if body and sha256(body).digest() != digest:
                 found = sha256(body).hexdigest()

@@ -76,7 +76,7 @@ def page_frame(request: HttpRequest) -> dict[str, Any]:
             "sign_out_url": reverse("sign-out"),
         },
         "demo": demo,
-        "search_url": reverse("use-cases"),
+        "search_url": reverse("search"),
     }
 
 

@@ -4,7 +4,8 @@ A version only adds, so its hash covers the hash before it and what it added: wh
 the hash of one version (each `price_change` entry does) can tell whether any rule up to it was
 altered. SHA-256 over the 32 bytes of the version before and one canonical line per addition,
 sorted, each ended by a line feed.
-Source: docs/algorithms/price-resolution.md. Golden: tests/core/ledger/test_pricing_catalogues.py.
+Source: docs/algorithms/price-resolution.md.
+Golden: tests/core/ledger/test_pricing_catalogues.py.
 """
 
 from collections.abc import Iterable

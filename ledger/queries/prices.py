@@ -11,7 +11,13 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
-from ledger.core.offer_names import SERVED_TIERS, OfferNames, index_names, resolve_offer
+from ledger.core.offer_names import (
+    SERVED_TIERS,
+    ModelUnknown,
+    OfferNames,
+    index_names,
+    resolve_offer,
+)
 from ledger.core.price_terms import (
     Bracket,
     DayWindow,
@@ -36,7 +42,8 @@ from o10.kernel.usage import Nesting
 
 STALE_AFTER = timedelta(days=45)
 """Default of `max age` behind PRICE_STALE (product.md section 4.3)."""
-STATES_KEPT = 4
+STATES_KEPT = 8
+"""Of old versions too: pages ask what an entry was priced at."""
 NAMES_KEPT = 50_000
 
 _NEWEST = """
@@ -64,6 +71,7 @@ _LISTED = """
 SELECT max(recorded_at) FROM ledger_price_version WHERE change = 'catalogue' AND version <= %s
 """
 
+_TIERS = frozenset(Tier)
 _Mark = tuple[str, int, bytes, int | None]
 
 
@@ -109,13 +117,7 @@ def price_book() -> PriceState:
         return PriceState(EMPTY_BOOK, index_names(offers=()))
     version, digest, last_rule = newest
     mark = (str(connection.settings_dict["NAME"]), version, bytes(digest), last_rule)
-    state = _states.get(mark)
-    if state is None:
-        state = compile_state(version=version, digest=bytes(digest))
-        while len(_states) >= STATES_KEPT:
-            _states.pop(next(iter(_states)))
-        _states[mark] = state
-    return state
+    return _state(mark)
 
 
 def price_book_at(*, version: int) -> PriceState:
@@ -131,7 +133,7 @@ def price_book_at(*, version: int) -> PriceState:
         row = cursor.fetchone()
     if row is None:
         raise NotFound(kind="price_version", id=str(version))
-    return compile_state(version=version, digest=bytes(row[0]))
+    return _state((str(connection.settings_dict["NAME"]), version, bytes(row[0]), None))
 
 
 def rates_for(
@@ -184,12 +186,14 @@ def resolve_offer_key(
 ) -> OfferKey:
     """Which offer does this name mean?
 
-    Raises: ModelUnknown (`not_found`), with candidates when several venues sell it; ValueError
-    for a tier that is none.
+    Raises: ModelUnknown (`not_found`), with candidates when several venues sell it; also for a
+    tier that is none of ours.
     """
     state = book or price_book()
     asked = (venue, model, region, tier)
     known = state.resolved.get(asked)
+    if tier is not None and tier not in _TIERS:
+        raise ModelUnknown(model=model, venue=venue, candidates=())
     if known is None:
         known = resolve_offer(
             names=state.names,
@@ -260,6 +264,16 @@ def compile_state(*, version: int, digest: bytes) -> PriceState:
         listed_at = cursor.fetchone()[0]
     book = compile_book(version=version, digest=digest, offers=offers, listed_at=listed_at)
     return PriceState(book, index_names(offers=book.offers, aliases=aliases))
+
+
+def _state(mark: _Mark) -> PriceState:
+    state = _states.get(mark)
+    if state is None:
+        state = compile_state(version=mark[1], digest=mark[2])
+        while len(_states) >= STATES_KEPT:
+            _states.pop(next(iter(_states)))
+        _states[mark] = state
+    return state
 
 
 def _meters(

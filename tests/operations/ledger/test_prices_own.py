@@ -186,6 +186,15 @@ def test_an_own_price_makes_an_offer_that_no_catalogue_has(listed, now):
         facade.price_usage(Usage(input=1, output=1), rated)
 
 
+def test_a_tier_that_is_none_of_ours_has_no_price_and_not_the_standard_one(listed, now):
+    assert facade.served_tier("Default") == "standard"
+    assert facade.served_tier("fast") == "priority"
+    assert facade.served_tier("overnight") is None
+    with pytest.raises(facade.ModelUnknown):
+        facade.rates_for(model="gpt-x", at=now, total_input_tokens=1, tier="overnight")
+    assert facade.rates_for(model="gpt-x", at=now, total_input_tokens=1, tier="flex") is None
+
+
 def book_usage(*, at: datetime, uid: int, tokens: int, price_version: int, offer_id: int):
     draft = facade.Draft(
         ledger_id=1,

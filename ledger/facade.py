@@ -22,6 +22,7 @@ from ledger.models import APPEND_ONLY, MUTABLE, PERIOD_FROZEN, SELF_GRANTED
 from ledger.operations.append import EntryExists, append
 from ledger.operations.correct import AlreadyReversed, reverse
 from ledger.operations.create_ledger import create_ledger
+from ledger.operations.export_bundle import Exported, export_bundle
 from ledger.operations.funnel import Mode, ReplayedEntry, Written, write
 from ledger.operations.intern import Domain, bind, intern
 from ledger.operations.keep_exposure import (
@@ -117,6 +118,8 @@ from ledger.queries.spend import Position, SpendKey, SpendRow, position_of, sum_
 SEALER_RIGHTS: dict[str, str] = {}
 
 __all__ = [
+    "Exported",
+    "export_bundle",
     "Audit",
     "verify_ledger",
     "keep_trusted_note",

@@ -151,6 +151,11 @@ def document() -> dict[str, Any]:
     return made
 
 
+def list_doors() -> list[tuple[str, Any]]:
+    """Which paths state their operations, and which view answers each?"""
+    return list(_doors(get_resolver().url_patterns, ""))
+
+
 def schema(request: HttpRequest) -> HttpResponse:
     """GET /api/schema."""
     return HttpResponse(
@@ -279,7 +284,7 @@ def _problem_codes(operation: Operation) -> list[str]:
 
 def _schemas() -> dict[str, Any]:
     kinds: list[Any] = [Problem, ProblemField]
-    for _, view in _doors(get_resolver().url_patterns, ""):
+    for _, view in list_doors():
         for operation in view.operations.values():
             kinds += [
                 kind for kind in (*operation.takes.values(), *operation.gives.values()) if kind
@@ -288,7 +293,7 @@ def _schemas() -> dict[str, Any]:
 
 
 def _plain_doors() -> Iterator[tuple[str, Any]]:
-    for route, view in _doors(get_resolver().url_patterns, ""):
+    for route, view in list_doors():
         if not inspect.isclass(view):
             yield route, view
 

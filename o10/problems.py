@@ -227,6 +227,21 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
 )
 """What is said per code. Codes are never renamed or reused."""
 
+CONFLICTS: Mapping[str, str] = MappingProxyType(
+    {
+        "AlreadyReversed": "The entry was reversed before; an entry is reversed once.",
+        "ChildrenFirst": "{envelope} would have to move below it, and envelopes never move.",
+        "EnvelopeEnded": "{envelope} is closed, and closed is for good.",
+        "EnvelopeExists": "{envelope} covers this scope at that time; change that one.",
+        "KeyReplaced": "{id} was rotated or revoked before.",
+        "Overallocated": "{parent} has {left} left to promise to those below it.",
+        "ParentTakesNoChild": "Nothing of this scope may stand below {parent}: {reason}.",
+        "PersonExists": "This e-mail address belongs to someone already.",
+        "SlugTaken": "{slug} is taken.",
+    }
+)
+"""What is said about `conflict`, by the class of the error: the code is the same for all."""
+
 FAMILIES: tuple[tuple[type[O10Error], str], ...] = (
     (Corrupt, "corrupt"),
     (Rejected, "validation_failed"),
@@ -252,7 +267,7 @@ def render_problem(failure: Exception, *, path: str) -> Rendered:
         "type": f"{settings.O10_BASE_URL}/api/docs#problem-{error.code}",
         "title": answer.title,
         "status": answer.status,
-        "detail": _sentence(answer, error.fields),
+        "detail": _sentence(answer, error),
         "instance": path,
         "code": error.code,
         "retry": str(error.retry),
@@ -326,7 +341,7 @@ def page_response(request: HttpRequest, failure: Exception) -> HttpResponse:
     told = {
         "status": answer.status,
         "title": answer.title,
-        "detail": _sentence(answer, error.fields),
+        "detail": _sentence(answer, error),
         "code": error.code,
         "errors": error.errors,
         "request_id": structlog.contextvars.get_contextvars().get("request_id"),
@@ -392,9 +407,10 @@ def _first_line(failure: BaseException) -> str:
     return str(failure).partition("\n")[0][:200]
 
 
-def _sentence(answer: Answer, fields: Mapping[str, object]) -> str:
-    told = {name: _short(value) for name, value in fields.items() if value is not None}
-    for sentence in answer.sentences:
+def _sentence(answer: Answer, error: O10Error) -> str:
+    told = {name: _short(value) for name, value in error.fields.items() if value is not None}
+    own = CONFLICTS.get(type(error).__name__)
+    for sentence in (*([own] if own else []), *answer.sentences):
         wanted = {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
         if wanted <= told.keys():
             return sentence.format_map(told)

@@ -55,7 +55,7 @@ def forget_all() -> None:
 
 
 def found_company(now: datetime) -> Company:
-    """Ledger, prices, one department, two use cases, envelopes of 100, 10 and 1 dollar."""
+    """Ledger, prices, one department, two use cases, envelopes of 1,000, 100 and 1 dollar."""
     forget_all()
     ledger.create_ledger(
         origin="ledger.example.com/acme", currency="USD", time_zone="Europe/Berlin", now=now
@@ -73,8 +73,8 @@ def found_company(now: datetime) -> Company:
         )
     envelopes = {}
     for kind, slug, amount in (
-        ("company", "", 100),
-        ("department", "service", 10),
+        ("company", "", 1_000),
+        ("department", "service", 100),
         ("use_case", "support-assistant", 1),
     ):
         view = policies.create_envelope(

@@ -46,8 +46,18 @@ def code_of(answer):
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"null", b"[]", b'"text"', b"12", b"\xff\xfe", b"{}x", b"[" * 100_000],
-    ids=["empty", "open", "null", "list", "text", "number", "no-utf8", "tail", "deep"],
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"{", id="open"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b"[]", id="list"),
+        pytest.param(b'"text"', id="text"),
+        pytest.param(b"12", id="number"),
+        pytest.param(b"\xff\xfe", id="no-utf8"),
+        pytest.param(b"{}x", id="tail"),
+        pytest.param(b"[" * 100_000, id="deep"),
+        pytest.param(b'{"use_case": 1e999}', id="beyond-a-double"),
+    ],
 )
 def test_a_body_that_is_no_object_is_malformed(refused, verb, body):
     if len(body) > 60_000 and not verb.startswith("authorize"):
@@ -171,7 +181,7 @@ def test_a_wrong_field_is_named(refused, verb, change, pointer):
     assert [error["field"] for error in answer.told["errors"]][0].startswith(pointer)
 
 
-@pytest.mark.parametrize("literal", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
+@pytest.mark.parametrize("literal", [b"NaN", b"Infinity", b"-Infinity"])
 def test_numbers_that_are_none_are_named(refused, literal):
     body = b'{"use_case": "support-assistant", "input_tokens": ' + literal + b"}"
     answer = refused("authorize", body)

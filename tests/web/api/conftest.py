@@ -1,7 +1,7 @@
 """How does a test call the API? With a key of a role, as a script would."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from django.test import Client
 
 from o10.access import keys, operations
 from o10.access.roles import Role
+from tests.company import Company, committed_company
+from tests.conftest import NOW
 from tests.operations.ledger.conftest import (  # noqa: F401 - fixtures of a sealed ledger
     key_file,
     ledger,
@@ -27,6 +29,14 @@ def forgetful():
     keys.forget()
     yield
     keys.forget()
+
+
+@pytest.fixture(scope="module")
+def company(
+    database_urls: Any, django_db_setup: None, django_db_blocker: Any
+) -> Iterator[Company]:
+    """A company committed for all tests of a module."""
+    yield from committed_company(database_urls, django_db_blocker, NOW)
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def read_litellm(content: bytes, *, version: str) -> Catalogue:
             named.setdefault(each.key, []).append(each)
     rows = [each[0] for each in named.values() if not _differ(each)]
     unreadable += [
-        Unreadable(row.name, row.key, "two rows name this offer and differ")
+        Unreadable(row.name, row.key, f"another row names this offer and differs: {row.name}")
         for each in named.values()
         if _differ(each)
         for row in each

@@ -103,7 +103,7 @@ def propose(
         held = _generation(listed, now)
         source = _source(listed, now)
         if source is not None and source != catalogue.name:
-            disagreements += _changes(row.key, now, held, row.cards_at(now))
+            disagreements += _disagreements(row.key, now, held, row.cards_at(now))
             continue
         doubts = doubts_about(row, Context(held.get(None), _base(row, rows)))
         added = _added(row, listed, now)
@@ -204,6 +204,22 @@ def _changes(key: OfferKey, date: datetime, before: _Cards, after: _Cards) -> li
         for place in dict.fromkeys((*old, *new)):
             if old.get(place) != new.get(place):
                 found.append(Change(key, *place, date, old.get(place), new.get(place)))
+    return found
+
+
+def _disagreements(key: OfferKey, at: datetime, held: _Cards, said: _Cards) -> list[Change]:
+    """Meters that both catalogues price, where they differ; a meter of one alone is a gap."""
+    ours, theirs = held.get(None), said.get(None)
+    if ours is None or theirs is None:
+        return []
+    found = []
+    for meter, brackets in ours.meters.items():
+        others = theirs.meters.get(meter, ())
+        bounds = {bracket.above_tokens for bracket in (*brackets, *others)} if others else ()
+        for above in sorted(bounds):
+            prices = ours.price_at(meter, above), theirs.price_at(meter, above)
+            if prices[0] != prices[1]:
+                found.append(Change(key, meter, above, at, *prices))
     return found
 
 

@@ -287,15 +287,20 @@ def test_a_tenfold_rise_is_quarantined_and_the_old_price_stays():
 
 
 def test_another_catalogue_that_differs_is_a_disagreement_and_changes_nothing():
-    rule = make_rule(card=make_card({"input": "5"}), source_name="genai-prices")
+    card = make_card({"input": {0: "2.5", 272_000: "5"}, "output": "14", "cache_read": "1"})
+    rule = make_rule(card=card, source_name="genai-prices")
     key = OfferKey("openai", "gpt-x")
     book = compile_book(version=1, digest=bytes(32), offers=[Offer(key, (rule,))])
     proposal = propose(book=book, catalogue=read({"gpt-x": CHAT}), now=NOW)
     assert proposal.is_empty
-    assert {(each.meter, each.before, each.after) for each in proposal.disagreements} == {
-        ("input", 5_000_000_000, 2_500_000_000),
-        ("output", None, 15_000_000_000),
-    }
+    # Flat there and dearer above 272,000 here differs too; a meter of one alone is a gap.
+    assert [
+        (each.meter, each.above_tokens, each.before, each.after)
+        for each in proposal.disagreements
+    ] == [
+        ("input", 272_000, 5_000_000_000, 2_500_000_000),
+        ("output", 0, 14_000_000_000, 15_000_000_000),
+    ]
 
 
 def test_an_offer_the_catalogue_no_longer_names_keeps_its_price():

@@ -403,6 +403,15 @@ class _Node:
         self.exposure = self.guarded = 0
 
 
+class _Route(NamedTuple):
+    """The levels of one envelope while none of their periods changes, and their sums."""
+
+    start: int
+    end: int
+    nodes: list[_Node]
+    total: list[int]
+
+
 class _Versions:
     """The exposure changes of one tree: grouped by version, applied without a gap."""
 
@@ -431,7 +440,7 @@ class Exposure:
         self._trees: dict[int, _Versions] = {}
         self._queue: deque[_Moved] = deque()
         self._cells: dict[tuple[Place, ...], list[int]] = {}
-        self._recent: dict[int, tuple[int, int, list[int]]] = {}
+        self._routes: dict[int, _Route] = {}
         self._unplaced: list[tuple[int, _Row, int]] = []
         self._newest = 0
         self.publics: dict[str, int] = {}
@@ -446,19 +455,17 @@ class Exposure:
         self._queue.append(moved)
         # The document of an envelope may be sealed after an entry that waited for its lock:
         # what belongs to no known tree yet holds up the rest, so that groups stay together.
-        while self._queue and self._queue[0].row.envelope_id in self._roots:
-            self._group(self._queue.popleft())
+        queue, roots = self._queue, self._roots
+        while queue and queue[0].row.envelope_id in roots:
+            self._group(queue.popleft())
 
     def place(self, seq: int, row: _Row, net: int) -> None:
         """Add one entry's effects to the balances of its path."""
-        recent = self._recent.get(row.envelope_id)
-        if recent is None or not recent[0] <= row.effective_at < recent[1]:
-            recent = self._cell(row.envelope_id, row.effective_at)
-            if recent is None:
-                self._unplaced.append((seq, row, net))
-                return
-            self._recent[row.envelope_id] = recent
-        total = recent[2]
+        route = self._route(row.envelope_id, row.effective_at)
+        if route is None:
+            self._unplaced.append((seq, row, net))
+            return
+        total = route.total
         total[0] += row.amount_nanos
         total[1] += row.held_nanos
         total[2] += row.unsettled_nanos
@@ -516,20 +523,31 @@ class Exposure:
         if place not in self._nodes:
             self._nodes[place] = _Node(change)
             insort(self._starts.setdefault(change.envelope, []), change.start)
-            self._recent.clear()
+            self._routes.clear()
         elif self._nodes[place].end != change.end:
             self._nodes[place].end = change.end
-            self._recent.clear()
+            self._routes.clear()
 
-    def _cell(self, envelope: int, effective: int) -> tuple[int, int, list[int]] | None:
-        """Between which instants does this envelope have one path, and its running sums?"""
+    def _route(self, envelope: int, effective: int) -> _Route | None:
+        """Which levels does spend of this envelope at this instant touch? None = unknown."""
+        route = self._routes.get(envelope)
+        if route is not None and route.start <= effective < route.end:
+            return route
         nodes = self._path(envelope, effective)
         if nodes is None:
             return None
         places = tuple((node.envelope, node.start) for node in nodes)
-        low = max((node.start for node in nodes), default=-(2**63))
-        high = min((node.end for node in nodes), default=2**63)
-        return low, high, self._cells.setdefault(places or ((0, 0),), [0] * 4)
+        route = self._routes[envelope] = _Route(
+            start=max((node.start for node in nodes), default=-(2**63)),
+            end=min((node.end for node in nodes), default=2**63),
+            nodes=nodes,
+            total=self._cells.setdefault(places or ((0, 0),), [0] * 4),
+        )
+        return route
+
+    def _nodes_of(self, row: _Row) -> Sequence[_Node]:
+        route = self._route(row.envelope_id, row.effective_at)
+        return () if route is None else route.nodes
 
     def _path(self, envelope: int, effective: int) -> list[_Node] | None:
         nodes: list[_Node] = []
@@ -591,19 +609,20 @@ class Exposure:
                 touched[node.envelope, node.start] = node, moved
         for moved in group:
             row, net = moved.row, moved.net
-            for node in (self._path(row.envelope_id, row.effective_at) or ()) if net else ():
+            for node in self._nodes_of(row) if net else ():
                 node.exposure += net
                 node.guarded += 0 if row.flags & UNGUARDED else net
                 touched[node.envelope, node.start] = node, moved
         for node, moved in touched.values():
-            if node.limit is not None and node.guarded > node.limit:
-                self._passed("guarded exposure", "limit", node, moved, node.guarded, node.limit)
+            limit = node.limit
+            if limit is not None and node.guarded > limit:
+                self._passed("guarded exposure", "limit", node, moved, node.guarded, limit)
         for moved in group:
             if moved.row.kind in (RESERVE, LEASE) and not moved.row.flags & UNGUARDED:
                 self._admitted(moved)
 
     def _admitted(self, moved: _Moved) -> None:
-        for node in self._path(moved.row.envelope_id, moved.row.effective_at) or ():
+        for node in self._nodes_of(moved.row):
             if node.cap is not None and node.exposure > node.cap:
                 self._passed("exposure", "cap", node, moved, node.exposure, node.cap)
 

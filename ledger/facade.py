@@ -19,7 +19,8 @@ from ledger.core.price_terms import Bracket, OfferKey, PriceSource, Threshold, T
 from ledger.core.pricing import RatedOffer, price_usage
 from ledger.core.tiles import TileId, tile_of_path
 from ledger.models import APPEND_ONLY, MUTABLE, PERIOD_FROZEN, SELF_GRANTED
-from ledger.operations.append import EntryExists, append
+from ledger.operations.append import ENTRY_COPY, IDEM_COPY, EntryExists, append, append_rows
+from ledger.operations.copy_streams import Streams, copy_streams, synthetic_entry
 from ledger.operations.correct import AlreadyReversed, reverse
 from ledger.operations.create_ledger import create_ledger
 from ledger.operations.export_bundle import Exported, export_bundle
@@ -44,13 +45,21 @@ from ledger.operations.load_prices import (
     read_catalogue,
 )
 from ledger.operations.offer_numbers import OfferNumbers, forget_offer_numbers, offer_numbers
+from ledger.operations.open_sealer import open_sealer
 from ledger.operations.override_price import OwnPrice, PriceAdded, add_price, withdraw_price
 from ledger.operations.put_document import put_document
 from ledger.operations.record_usage import UsageReport, UsageResult, record_usage
 from ledger.operations.record_verification import VerifierMode, record_verification
 from ledger.operations.run_sealer import run_sealer
+from ledger.operations.seal import Sealer, seal_once
 from ledger.operations.verify_ledger import Audit, verify_ledger
 from ledger.operations.write_price_version import SYSTEM
+from ledger.queries.decision_words import (
+    DecisionQuery,
+    DecisionWords,
+    find_decisions,
+    set_decision_finder,
+)
 from ledger.queries.effects import Effects, sum_effects, sum_effects_by_reservation
 from ledger.queries.entries import (
     EntryFilter,
@@ -72,7 +81,7 @@ from ledger.queries.entry_lines import (
     list_entry_lines,
     list_line_choices,
 )
-from ledger.queries.integrity import Finding
+from ledger.queries.integrity import Finding, RangeCheck, check_range, drain_range
 from ledger.queries.ledgers import COMPANY_LEDGER, LedgerRow, find_ledger, ledger_of_company
 from ledger.queries.line_query import LEDGER_GRAMMAR, line_filter_of
 from ledger.queries.price_basis import Agreement, PriceBasis
@@ -118,6 +127,18 @@ from ledger.queries.spend import Position, SpendKey, SpendRow, position_of, sum_
 SEALER_RIGHTS: dict[str, str] = {}
 
 __all__ = [
+    "ENTRY_COPY",
+    "IDEM_COPY",
+    "append_rows",
+    "Streams",
+    "copy_streams",
+    "synthetic_entry",
+    "Sealer",
+    "seal_once",
+    "open_sealer",
+    "RangeCheck",
+    "check_range",
+    "drain_range",
     "Exported",
     "export_bundle",
     "Audit",
@@ -135,6 +156,8 @@ __all__ = [
     "CheckpointRow",
     "ConsistencyProof",
     "Covered",
+    "DecisionQuery",
+    "DecisionWords",
     "Domain",
     "Draft",
     "Effect",
@@ -206,6 +229,7 @@ __all__ = [
     "context_window_of",
     "create_ledger",
     "find_by_uid",
+    "find_decisions",
     "find_horizon_holder",
     "find_ledger",
     "forget_offer_numbers",
@@ -255,6 +279,7 @@ __all__ = [
     "seal_badge",
     "seal_state",
     "served_tier",
+    "set_decision_finder",
     "set_exposure_keeper",
     "set_place_finder",
     "sum_effects",

@@ -86,6 +86,7 @@ from ledger.queries.ledgers import COMPANY_LEDGER, LedgerRow, find_ledger, ledge
 from ledger.queries.line_query import LEDGER_GRAMMAR, line_filter_of
 from ledger.queries.price_basis import Agreement, PriceBasis
 from ledger.queries.price_coverage import Covered, PriceCoverage, price_coverage
+from ledger.queries.price_integrity import PriceFinding, find_altered_prices
 from ledger.queries.prices import (
     OfferView,
     PriceState,
@@ -195,6 +196,7 @@ __all__ = [
     "PriceBasis",
     "PriceCoverage",
     "PriceDifference",
+    "PriceFinding",
     "PriceSource",
     "PriceState",
     "ProofView",
@@ -228,6 +230,7 @@ __all__ = [
     "ceiling_for",
     "context_window_of",
     "create_ledger",
+    "find_altered_prices",
     "find_by_uid",
     "find_decisions",
     "find_horizon_holder",

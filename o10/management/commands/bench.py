@@ -21,7 +21,7 @@ from o10 import database, embedded
 from o10.management import benches
 from o10.management.benches.result import Bench
 
-NOT_A_BENCH = {"result"}
+NOT_A_BENCH = {"result", "crew"}
 
 
 def names() -> list[str]:

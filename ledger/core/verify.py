@@ -354,23 +354,23 @@ class Change(NamedTuple):
     limit: int | None
     public: str
 
-    @classmethod
-    def read(cls, body: Mapping[str, Any]) -> Change:
-        """What does this document say? KeyError, TypeError or ValueError when it isn't one."""
-        period, cap, limit = body["period"], body["cap_nanos"], body["limit_nanos"]
-        change = cls(
-            envelope=int(body["envelope"]),
-            parent=int(body["parent"] or 0),
-            root=int(body["root"]),
-            start=micros(period["start"]),
-            end=micros(period["end"]),
-            cap=None if cap is None else int(cap),
-            limit=None if limit is None else int(limit),
-            public=str(body.get("public", "")),
-        )
-        if change.end <= change.start or change.envelope <= 0:
-            raise ValueError("an empty period or no envelope")
-        return change
+
+def change_of(body: Mapping[str, Any]) -> Change:
+    """What does this document say? KeyError, TypeError or ValueError when it isn't one."""
+    period, cap, limit = body["period"], body["cap_nanos"], body["limit_nanos"]
+    change = Change(
+        envelope=int(body["envelope"]),
+        parent=int(body["parent"] or 0),
+        root=int(body["root"]),
+        start=micros(period["start"]),
+        end=micros(period["end"]),
+        cap=None if cap is None else int(cap),
+        limit=None if limit is None else int(limit),
+        public=str(body.get("public", "")),
+    )
+    if change.end <= change.start or change.envelope <= 0:
+        raise ValueError("an empty period or no envelope")
+    return change
 
 
 class Balance(NamedTuple):
@@ -916,7 +916,7 @@ class Replay:
             self.closes.append(Close(seq, uid_text(row.uid), start, end, body, sums, caps))
             self._closed_until = max(self._closed_until, end)
             return None
-        change = Change.read(body)
+        change = change_of(body)
         if change.envelope != row.envelope_id:
             what, found = "the document is of another envelope", str(change.envelope)
             self._say("I1", what, str(row.envelope_id), found, seq, row.uid)

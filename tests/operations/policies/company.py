@@ -92,6 +92,8 @@ def make_envelope(
     now: datetime = NOW,
     **fields: Any,
 ) -> policies.EnvelopeView:
+    # Without thresholds the first reason of a yes is always the same.
+    fields = {"soft_thresholds_ppm": (), **fields}
     draft = policies.EnvelopeDraft(
         scope_kind=kind, scope_slug=slug, amount_nanos=amount, **fields
     )
@@ -142,13 +144,13 @@ def pay(
     answer: dict[str, Any],
     *,
     usage: tuple[int, int] | None = (1_200, 310),
+    counts: UsageCounts | None = None,
     now: datetime = NOW,
     caller: Caller = ROUTER,
     **fields: Any,
 ) -> dict[str, Any]:
     """What settle answers, decoded; `usage` = input and output tokens, None = not reported."""
-    counts = None
-    if usage is not None:
+    if counts is None and usage is not None:
         counts = UsageCounts(input_tokens=usage[0], output_tokens=usage[1])
     fields = {"usage": counts, **fields}
     request = Settle(reservation=answer["reservation"]["id"], **fields)

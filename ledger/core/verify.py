@@ -807,10 +807,12 @@ class Replay:
             self._identity(seq, row)
             if row.reverses != ZERO16 or row.kind == REVERSAL:
                 self._reversal(seq, image, row)
-            if net or row.env_version or row.amount_nanos or row.unsettled_nanos:
+            # Two of the three decide it: with a net of 0, held is minus the others.
+            booked = net or row.amount_nanos or row.unsettled_nanos
+            if booked or row.env_version:
                 self._effects(seq, row, net)
-                if whole:
-                    self.exposure.place(seq, row, net)
+            if booked and whole:
+                self.exposure.place(seq, row, net)
             if whole:
                 self._sums(seq, row)
             change = None

@@ -269,6 +269,17 @@ def test_spend_in_an_envelope_or_period_that_no_entry_opened_is_named(envelope: 
     assert f"envelope {envelope} at 20" in finding.found
 
 
+def test_a_change_of_cap_may_be_written_before_its_period_begins() -> None:
+    book = Book().open(1_000, 1_000, 1_000)
+    book.budget(
+        3, 2, 1, period={"start": "2026-12-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"}
+    )
+    book.budget(
+        4, 3, 1, period={"start": "2026-12-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"}
+    )
+    assert checks(book) == []
+
+
 def test_an_envelope_that_moves_to_another_parent_is_named() -> None:
     book = Book().open(1_000, 1_000, 1_000)
     book.budget(3, 1, 1_000)

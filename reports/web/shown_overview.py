@@ -183,8 +183,8 @@ def _coverage_kpi(coverage: facade.PriceCoverage) -> shown.Kpi:
 
 def _course(page: facade.Overview) -> tuple[int | None, ...]:
     """The sum up to each day, for a spark line; integers in cents of a unit."""
-    known = [v for v in page.days["cumulative_nanos"].tolist() if v is not None]
-    return tuple(int(v) // 10_000_000 for v in known if v == v and str(v) != "<NA>")
+    known = (shown.whole(value) for value in page.days["cumulative_nanos"])
+    return tuple(value // 10_000_000 for value in known if value is not None)
 
 
 def _chart(page: facade.Overview, view: PageView) -> dict[str, Any]:

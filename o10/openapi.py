@@ -5,6 +5,7 @@ types that the doors decode and encode, so that the document cannot say anything
 """
 
 import inspect
+import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -20,6 +21,7 @@ from drf_spectacular.settings import patched_settings
 from drf_spectacular.utils import OpenApiParameter
 
 from o10.access.doors import Operation
+from o10.access.views import Door
 from o10.problems import ANSWERS, MEDIA_TYPE
 from o10.wire.reasons import REASONS
 
@@ -31,7 +33,7 @@ _SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": PREFIX,
-    "ENABLE_DJANGO_DEPLOY_CHECK": False,
+    "POSTPROCESSING_HOOKS": ["o10.openapi.add_wire"],
 }
 
 
@@ -126,6 +128,15 @@ class DoorSchema(AutoSchema):
         return answers
 
 
+_PROBLEM_TOLD = {
+    status: ", ".join(
+        f"`{code}`" for code, told in ANSWERS.items() if str(told.status) == status
+    )
+    for status in {str(told.status) for told in ANSWERS.values()}
+}
+"""Which codes may come with a status."""
+
+
 def operation_id(method: str, path: str) -> str:
     """Which stable name has this operation? `post_ledger_entries`."""
     words = path.removeprefix(PREFIX).replace("{", "").replace("}", "")
@@ -139,16 +150,32 @@ def document() -> dict[str, Any]:
     """The whole OpenAPI document, made once per process."""
     with patched_settings(_SETTINGS):
         made: dict[str, Any] = SchemaGenerator(api_version=None).get_schema(public=True)
+    return made
+
+
+def add_wire(result: dict[str, Any], **_: object) -> dict[str, Any]:
+    """Adds the doors without DRF and the types of all bodies (a hook of drf-spectacular)."""
     for route, view in _plain_doors():
-        made["paths"][route] = {
+        result["paths"][route] = {
             method.lower(): _plain_operation(route, method, operation, view)
             for method, operation in view.operations.items()
         }
-    made["paths"] = dict(sorted(made["paths"].items()))
-    components = made.setdefault("components", {})
-    components["schemas"] = dict(sorted(_schemas().items()))
-    made["servers"] = [{"url": "/"}]
-    return made
+    result["paths"] = dict(sorted(result["paths"].items()))
+    for methods in result["paths"].values():
+        for operation in methods.values():
+            _describe(operation)
+    components = result.setdefault("components", {})
+    components["schemas"] = dict(sorted(_wire_types()[1].items()))
+    result["servers"] = [{"url": "/"}]
+    return result
+
+
+def _describe(operation: dict[str, Any]) -> None:
+    """Says what drf-spectacular leaves open: bodies are required, answers have a sentence."""
+    if "requestBody" in operation:
+        operation["requestBody"]["required"] = True
+    for status, answer in operation["responses"].items():
+        answer["description"] = "The answer." if status < "300" else _PROBLEM_TOLD[status]
 
 
 def list_doors() -> list[tuple[str, Any]]:
@@ -202,11 +229,13 @@ def _told_operations(made: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "description": told.get("description", ""),
                 "parameters": told.get("parameters", []),
                 "body": _named(told.get("requestBody", {}).get("content", {})),
-                "answers": [
-                    {"status": status, "shapes": _named(answer.get("content", {}))}
-                    for status, answer in told["responses"].items()
-                ],
+                **_success(told["responses"]),
             }
+
+
+def _success(responses: Mapping[str, Any]) -> dict[str, Any]:
+    status = min(responses)
+    return {"status": status, "shapes": _named(responses[status].get("content", {}))}
 
 
 def _named(content: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -261,13 +290,14 @@ def _content_objects(contents: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _contents(kinds: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    made = {}
+    described, _ = _wire_types()
+    made: dict[str, dict[str, Any]] = {}
     for media, kind in kinds.items():
         if kind is None:
             binary = media == "application/octet-stream"
             made[media] = {"type": "string"} | ({"format": "binary"} if binary else {})
         else:
-            made[media] = msgspec.json.schema_components((kind,), ref_template=_REF)[0][0]
+            made[media] = described[kind]
     return made
 
 
@@ -282,14 +312,29 @@ def _problem_codes(operation: Operation) -> list[str]:
     return sorted(codes)
 
 
-def _schemas() -> dict[str, Any]:
-    kinds: list[Any] = [Problem, ProblemField]
+@lru_cache(maxsize=1)
+def _wire_types() -> tuple[dict[Any, dict[str, Any]], dict[str, Any]]:
+    """The schema of each body's type, and the named schemas they refer to."""
+    kinds: dict[Any, None] = {Problem: None, ProblemField: None}
     for _, view in list_doors():
         for operation in view.operations.values():
-            kinds += [
-                kind for kind in (*operation.takes.values(), *operation.gives.values()) if kind
-            ]
-    return msgspec.json.schema_components(kinds, ref_template=_REF)[1]
+            bodies = (*operation.takes.values(), *operation.gives.values())
+            kinds |= {kind: None for kind in bodies if kind is not None}
+    made = msgspec.json.schema_components(list(kinds), ref_template=_REF)
+    references, named = json.loads(_with_short_names(json.dumps(made), made[1]))
+    for described in named.values():
+        if "description" in described:
+            described["description"] = inspect.cleandoc(described["description"])
+    return dict(zip(kinds, references, strict=True)), named
+
+
+def _with_short_names(text: str, named: Mapping[str, Any]) -> str:
+    """Types of one name are told apart by the last part of their module, not all of it."""
+    for name in named:
+        module, dot, own = name.rpartition(".")
+        if dot:
+            text = text.replace(f'{name}"', f'{module.rpartition(".")[2].title()}{own}"')
+    return text
 
 
 def _plain_doors() -> Iterator[tuple[str, Any]]:
@@ -309,6 +354,9 @@ def _doors(patterns: list[Any], prefix: str) -> Iterator[tuple[str, Any]]:
             if getattr(view, "operations", None):
                 yield f"/{route}", view
 
+
+# Set here and not by DRF's setting, which would load this module while DRF loads its views.
+Door.schema = DoorSchema()
 
 urlpatterns = [
     path("schema", schema, name="api-schema"),

@@ -4,6 +4,7 @@ Hashes are lower-case hex, instants RFC 3339 in UTC, nanos decimal text.
 """
 
 from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -53,8 +54,8 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     leaf: str
     chain: str | None
-    entry: dict[str, object]
-    names: dict[str, dict[str, object]]
+    entry: dict[str, Any]
+    names: dict[str, dict[str, Any]]
 
 
 class EntryList(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +168,7 @@ def entry_id(uid: UUID) -> str:
 
 def _entry_view(
     stored: facade.StoredEntry,
-    names: Mapping[facade.Domain, Mapping[int, dict[str, object]]],
+    names: Mapping[facade.Domain, Mapping[int, dict[str, Any]]],
 ) -> EntryView:
     meant = {}
     for domain, column in _NAMED.items():
@@ -180,6 +181,6 @@ def _entry_view(
         kind=facade.Kind(stored.entry.kind).name.lower(),
         leaf=stored.leaf.hex(),
         chain=None if stored.chain is None else stored.chain.hex(),
-        entry=facade.as_json(stored),
+        entry=dict(facade.as_json(stored)),
         names=meant,
     )

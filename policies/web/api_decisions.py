@@ -52,18 +52,12 @@ class DecisionLine(msgspec.Struct, frozen=True, kw_only=True):
     price_version: int
 
 
-class AsOf(msgspec.Struct, frozen=True, kw_only=True):
-    """At which sealed position of the ledger was it read?"""
-
-    ledger_seq: int
-
-
 class DecisionList(msgspec.Struct, frozen=True, kw_only=True):
     """Which decisions match, newest first?"""
 
     items: list[DecisionLine]
     next: str | None
-    as_of: AsOf
+    as_of: facade.AsOf
 
 
 class HoldView(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +107,7 @@ class Decisions(Door):
             DecisionList(
                 items=[_line(row) for row in page.items],
                 next=page.next,
-                as_of=AsOf(ledger_seq=facade.ledger_position()),
+                as_of=facade.AsOf(ledger_seq=facade.ledger_position()),
             )
         )
 

@@ -248,11 +248,6 @@ def leaf_of(image: bytes) -> bytes:
     return sha256(b"\x00" + image).digest()
 
 
-def link(previous: bytes, leaf: bytes) -> bytes:
-    """What is the chain hash after this leaf?"""
-    return sha256(b"\x02" + previous + leaf).digest()
-
-
 def chain_start(origin: str) -> bytes:
     """What is the chain hash of the empty ledger of this origin?"""
     return sha256(b"o10-chain-v1\n" + origin.encode() + b"\n").digest()

@@ -1,5 +1,6 @@
 """Which names of the ledger may other apps and the doors use?"""
 
+from ledger.core.corrections import REVERSIBLE, NotReversible
 from ledger.core.entry import (
     ZERO_UUID,
     Basis,
@@ -184,6 +185,7 @@ __all__ = [
     "Mode",
     "ModelUnknown",
     "Neighbours",
+    "NotReversible",
     "OfferKey",
     "OfferNumbers",
     "OfferView",
@@ -203,6 +205,7 @@ __all__ = [
     "Proposal",
     "Purpose",
     "Quarantined",
+    "REVERSIBLE",
     "RatedOffer",
     "ReplayedEntry",
     "SEALER_RIGHTS",

@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class PoliciesConfig(AppConfig):
-    """Fills the ledger's two slots: who keeps balances, and whose spend is it."""
+    """Fills the ledger's slots: who keeps balances, whose spend, which decision is it."""
 
     name = "policies"
     label = "policies"
@@ -18,3 +18,4 @@ class PoliciesConfig(AppConfig):
 
         ledger.set_exposure_keeper(facade.keep_exposure)
         ledger.set_place_finder(facade.find_places)
+        ledger.set_decision_finder(facade.find_decision_words)

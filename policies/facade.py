@@ -41,6 +41,8 @@ from policies.queries.decision_pages import (
     list_open_holds,
 )
 from policies.queries.decision_query import DECISION_GRAMMAR, decision_filter_of
+from policies.queries.decision_trail import DecisionTrail, get_decision_trail
+from policies.queries.decision_words import find_decision_words
 from policies.queries.envelope_history import VersionLine, list_version_lines
 from policies.queries.envelope_pages import (
     BindingLimit,
@@ -99,6 +101,7 @@ __all__ = [
     "DecisionLogFilter",
     "DecisionLogPage",
     "DecisionRow",
+    "DecisionTrail",
     "EnvelopeChange",
     "EnvelopeDraft",
     "EnvelopeLine",
@@ -134,6 +137,7 @@ __all__ = [
     "dry_run",
     "expire_due",
     "extend",
+    "find_decision_words",
     "find_organisation",
     "find_places",
     "fold_denials",
@@ -141,6 +145,7 @@ __all__ = [
     "forget_policy",
     "found_organisation",
     "get_decision_detail",
+    "get_decision_trail",
     "get_envelope",
     "get_envelope_line",
     "get_envelope_screen",

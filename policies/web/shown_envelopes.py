@@ -13,6 +13,7 @@ from o10.kernel import figures, ids
 from o10.kernel.figures import Figure
 from o10.kernel.money import Nanos, amount_text
 from o10.kernel.pageview import Bar, Link, PageView, link_with
+from o10.kernel.periods import zone_of
 from policies import facade
 
 SCOPE_WORDS = {
@@ -33,6 +34,7 @@ HEALTH_TONES = {
     facade.Health.NOT_STARTED: "neutral",
     facade.Health.ENDED: "neutral",
 }
+_NO_CAP = "No envelope at the top has a cap"
 CHANGED_WORDS = {
     "amount_nanos": "Cap",
     "hard": "Hard",
@@ -144,17 +146,13 @@ def _tree_head(
         if line.health in (facade.Health.EXHAUSTED, facade.Health.OVER)
     ]
     frozen = [line for line in screen.lines if line.health is facade.Health.FROZEN]
-    start = (
-        f"{figures.money(sum(left), currency).text} is left"
-        if left
-        else "No envelope at the top has a cap"
-    )
+    start = _left_until(tops, sum(left), currency) if left else _NO_CAP
     stops = []
     if empty:
         stops.append(f"{_count(len(empty), 'envelope is', 'envelopes are')} exhausted")
     if frozen:
         stops.append(f"{_count(len(frozen), 'is', 'are')} frozen")
-    headline = f"{start}, and {' and '.join(stops)}." if stops else f"{start}."
+    headline = f"{start}, and {' and '.join(stops or ['no limit is reached'])}."
     if empty:
         names = ", ".join(line.name for line in empty[:3])
         subline = f"Calls of {names} are denied until more is granted or the period resets."
@@ -162,9 +160,27 @@ def _tree_head(
         soft = [line for line in screen.lines if line.health is facade.Health.SOFT]
         names = ", ".join(line.name for line in soft[:3])
         subline = (
-            f"A soft threshold is passed by {names}." if soft else "No limit is reached now."
+            f"A soft threshold is passed by {names}{_more(soft)}."
+            if soft
+            else "No soft threshold is passed."
         )
     return {"headline": headline, "subline": subline}
+
+
+def _left_until(tops: list[facade.EnvelopeLine], left: Nanos, currency: str) -> str:
+    """What is left at the top, of how much, until when?"""
+    caps = sum(line.cap for line in tops if line.cap is not None)
+    said = (
+        f"{figures.money(left, currency).text} of {figures.money(caps, currency).text} is left"
+    )
+    ends = {line.period.end: line for line in tops if line.period is not None}
+    if not ends:
+        return said
+    return f"{said} until {_resets_day(ends[min(ends)]).removeprefix('ends ')}"
+
+
+def _more(lines: list[facade.EnvelopeLine]) -> str:
+    return f" and {len(lines) - 3} more" if len(lines) > 3 else ""
 
 
 def _tree_kpis(tops: list[facade.EnvelopeLine], currency: str) -> list[dict[str, Any]]:
@@ -234,11 +250,16 @@ def _row(line: facade.EnvelopeLine, currency: str) -> dict[str, Any]:
         "unsettled_url": entries("expire", "write_off"),
         "soft": tuple(each / 1_000_000 for each in line.soft_thresholds_ppm),
         "soft_text": _soft_text(line),
-        "resets": _resets_text(line),
+        "resets": _resets_day(line),
+        "resets_time": _resets_time(line),
         "period": line.period_label,
-        "binding": _binding_text(line, currency),
+        "binding": _binding_name(line),
+        "binding_url": _binding_url(line),
+        "binding_left": ""
+        if line.binding is None or line.binding.own
+        else figures.money(line.binding.available, currency).text,
         "binds": bool(line.binding and line.binding.own and line.binding.available <= 0),
-        "health": line.health.value.replace("_", " "),
+        "health": _health_word(line),
         "tone": HEALTH_TONES[line.health],
         "label": _bullet(line, currency),
         "action": "Change",
@@ -295,6 +316,37 @@ def _resets_text(line: facade.EnvelopeLine) -> str:
         return "not in force"
     at = figures.instant(line.period.end, time_zone=line.time_zone).text
     return f"ends {at}" if line.period_kind == "fixed" else at
+
+
+def _resets_day(line: facade.EnvelopeLine) -> str:
+    if line.period is None:
+        return "not in force"
+    day = line.period.end.astimezone(zone_of(line.time_zone)).date()
+    return f"{'ends ' if line.period_kind == 'fixed' else ''}{figures.day(day).text}"
+
+
+def _resets_time(line: facade.EnvelopeLine) -> str:
+    if line.period is None:
+        return ""
+    return figures.clock_time(line.period.end, time_zone=line.time_zone).text
+
+
+def _health_word(line: facade.EnvelopeLine) -> str:
+    if line.health is facade.Health.SOFT and line.soft_passed_ppm is not None:
+        return f"soft {line.soft_passed_ppm // 10_000}%"
+    return line.health.value.replace("_", " ")
+
+
+def _binding_name(line: facade.EnvelopeLine) -> str:
+    if line.binding is None:
+        return "nothing limits it"
+    return "own cap" if line.binding.own else line.binding.name
+
+
+def _binding_url(line: facade.EnvelopeLine) -> str:
+    if line.binding is None or line.binding.own:
+        return ""
+    return reverse("envelope", args=[line.binding.public])
 
 
 def _binding_text(line: facade.EnvelopeLine, currency: str) -> str:
@@ -407,7 +459,9 @@ def _kpis(line: facade.EnvelopeLine, currency: str) -> list[dict[str, Any]]:
         {
             "label": "Left",
             "value": _left_text(line, currency),
-            "note": _binding_text(line, currency),
+            "note": "own cap binds"
+            if line.binding and line.binding.own
+            else _binding_text(line, currency),
             "tone": "adverse" if line.available is not None and line.available <= 0 else "",
         },
     ]

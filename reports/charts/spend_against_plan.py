@@ -46,6 +46,12 @@ def draw_spend_against_plan(frame: pd.DataFrame, *, currency: str, paths: list[s
     tier_low, tier_high, note = _tier_range(deltas, top)
     tick_at, tick_text = ticks(tallest, currency=currency)
     texts = ["" if v is None else compact(v, unit=unit) for v in spent]
+    # The label of AC stands on its column; where the outline of the plan would cut through
+    # it, it stands on the outline.
+    plan_is_taller = [
+        (s or 0) < (p or 0) < (s or 0) + top * 8 // 100
+        for p, s in zip(planned, spent, strict=True)
+    ]
     figure = go.Figure(
         data=[
             _bars(
@@ -54,6 +60,9 @@ def draw_spend_against_plan(frame: pd.DataFrame, *, currency: str, paths: list[s
                 role="pl",
                 offset=-0.22,
                 width=0.66,
+                text=[
+                    t if taller else "" for t, taller in zip(texts, plan_is_taller, strict=True)
+                ],
                 hover=[_hover("plan", v, currency) for v in planned],
                 paths=paths,
             ),
@@ -63,7 +72,9 @@ def draw_spend_against_plan(frame: pd.DataFrame, *, currency: str, paths: list[s
                 role="ac",
                 offset=-0.38,
                 width=0.62,
-                text=texts,
+                text=[
+                    "" if taller else t for t, taller in zip(texts, plan_is_taller, strict=True)
+                ],
                 hover=[_hover("spent", v, currency) for v in spent],
                 paths=paths,
             ),
@@ -71,7 +82,7 @@ def draw_spend_against_plan(frame: pd.DataFrame, *, currency: str, paths: list[s
         ],
         layout={
             "barmode": "overlay",
-            "xaxis": {"type": "category", "anchor": "y", "tickangle": 0},
+            "xaxis": {"type": "category", "anchor": "y", "tickangle": 0, "showgrid": False},
             "yaxis": {
                 "domain": list(_MAIN),
                 "range": [0, drawn(top)],

@@ -33,7 +33,7 @@ def draw_spend_by_day(
     highest = max([v for v in summed if v is not None] + [plan or 0, cap or 0, 1])
     highest_day = max([v for v in daily if v is not None] + [1])
     tick_at, tick_text = ticks(highest, currency=currency)
-    day_at, day_text = ticks(highest_day, currency=currency, about=1)
+    day_at, day_text = ticks(highest_day, currency=currency, about=2)
     traces: list[Any] = [
         go.Bar(
             x=labels,
@@ -73,7 +73,14 @@ def draw_spend_by_day(
     figure = go.Figure(
         data=traces,
         layout={
-            "xaxis": {"type": "category", "anchor": "y", "tickangle": 0, "nticks": 10},
+            "xaxis": {
+                "type": "category",
+                "anchor": "y",
+                "tickangle": 0,
+                "nticks": 10,
+                "showgrid": False,
+            },
+            "annotations": _labels(labels, plan=plan, cap=cap, currency=currency),
             "yaxis": {
                 "domain": list(_MAIN),
                 "range": [0, drawn(highest) * 11 // 10],
@@ -91,6 +98,25 @@ def draw_spend_by_day(
     found = figure.to_plotly_json()
     found["layout"].pop("template", None)
     return dict(found)
+
+
+def _labels(
+    labels: list[str], *, plan: Nanos | None, cap: Nanos | None, currency: str
+) -> list[dict[str, Any]]:
+    """What do the lines say? Their names and amounts stand at their right end."""
+    return [
+        {
+            "x": labels[-1],
+            "y": drawn(amount),
+            "text": f"{name} {money(amount, currency).text}",
+            "name": role,
+            "xanchor": "right",
+            "yanchor": "bottom" if role == "cap" else "top",
+            "yshift": 1 if role == "cap" else -4,
+        }
+        for name, role, amount in (("PL", "pl", plan), ("cap", "cap", cap))
+        if amount is not None
+    ]
 
 
 def _line(labels: list[str], values: list[int | None], role: str, name: str) -> go.Scatter:

@@ -64,6 +64,29 @@ def headline(
     return writer.off_plan(whole, parts)
 
 
+def headline_of_one(
+    *, name: str, period: str, progress: Progress, currency: str, variance: Variance
+) -> str:
+    """Which sentence opens the page of one use case? Same rule, without a cause to name."""
+    amount = money(variance.actual, currency=currency).text
+    running = progress is Progress.RUNNING
+    until = " to date" if running else ""
+    match variance.stance:
+        case Stance.NO_SPEND:
+            return f"{name} spent nothing in {period}{' yet' if running else ''}."
+        case Stance.NO_PLAN:
+            said = "has spent" if running else "spent"
+            return f"{name} {said} {amount} in {period}; it has no plan."
+        case Stance.ON_PLAN:
+            due = money(variance.plan, currency=currency).text
+            verb = "is" if running else "ended"
+            return f"{name} {verb} on plan in {period}: {amount} of {due} planned{until}."
+    size = money(abs(variance.delta or 0), currency=currency).text
+    side = "over" if variance.stance is Stance.OVER else "under"
+    verb = "is" if running else "ended"
+    return f"{name} {verb} {size} {side} plan{until} in {period}."
+
+
 @dataclass(frozen=True, slots=True)
 class _Writer:
     period: str

@@ -10,7 +10,7 @@ from o10.kernel.errors import NotFound
 from o10.kernel.money import Nanos, half_even
 from o10.kernel.viewquery import ViewQuery
 from policies import facade as policies
-from reports.core.headline import Headline, Part, headline
+from reports.core.headline import headline_of_one
 from reports.core.plan import Variance
 from reports.queries.frames import days_of_spend
 from reports.queries.use_cases import UseCaseLine, UseCaseTable, read_use_case_table
@@ -54,13 +54,14 @@ class UseCasePage:
     entries: tuple[ledger.EntryLine, ...]
 
     @property
-    def headline(self) -> Headline:
-        """Which sentence opens the page? The same rule as the overview, for one part."""
-        return headline(
-            period=f"{self.row.name} in {self.table.period.name}",
+    def headline(self) -> str:
+        """Which sentence opens the page? The same rule as the overview, for one use case."""
+        return headline_of_one(
+            name=self.row.name,
+            period=self.table.period.name,
             progress=self.table.period.progress,
             currency=self.table.currency,
-            parts=[Part(self.row.name, self.line.variance)],
+            variance=self.line.variance,
         )
 
     @property

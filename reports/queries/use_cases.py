@@ -224,7 +224,9 @@ def _sorted(lines: Sequence[UseCaseLine], sort: Sort | None) -> list[UseCaseLine
     if sort is None or sort.column == "name":
         turned = sort is not None and sort.direction is Direction.DESCENDING
         return by_name[::-1] if turned else by_name
-    value = _SORT_VALUES[sort.column]
+    planned = any(line.plan is not None for line in lines)
+    # Without any plan there is no ΔPL to sort by: the largest spender comes first.
+    value = _SORT_VALUES["spent" if sort.column == "var" and not planned else sort.column]
     having = [line for line in by_name if value(line) is not None]
     missing = [line for line in by_name if value(line) is None]
     sign = -1 if sort.direction is Direction.DESCENDING else 1
@@ -234,8 +236,7 @@ def _sorted(lines: Sequence[UseCaseLine], sort: Sort | None) -> list[UseCaseLine
 _SORT_VALUES: Final = {
     "spent": lambda line: line.spent,
     "plan": lambda line: line.plan,
-    # Without any plan the largest spender comes first.
-    "var": lambda line: line.spent if line.variance.delta is None else line.variance.delta,
+    "var": lambda line: line.variance.delta,
     "calls": lambda line: line.calls,
     "denials": lambda line: line.denials,
     "cost": lambda line: line.cost_per_call,

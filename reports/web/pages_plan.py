@@ -19,7 +19,7 @@ LONGEST = 400_000
 
 
 @require_http_methods(["GET", "POST"])
-@page(Action.CHANGE_PLAN)
+@page(Action.READ_SPEND)
 def plan(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpResponse:
     """The plan as it stands, and a form that changes it in two steps: check, then enter."""
     text = request.POST.get("lines", "")
@@ -41,6 +41,8 @@ def plan(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpResponse
         request,
         template="reports/plan.html",
         part="reports/_plan.html",
-        context=show_plan(grid=facade.read_plan_grid(now=now), text=text, review=review),
+        context=show_plan(
+            grid=facade.read_plan_grid(now=now), text=text, review=review, caller=caller
+        ),
         status=422 if review and review.problems else 200,
     )

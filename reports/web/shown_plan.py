@@ -4,6 +4,9 @@ from typing import Any
 
 from django.urls import reverse
 
+from o10.access.checks import can
+from o10.access.keys import Caller
+from o10.access.roles import Action
 from o10.kernel import figures
 from o10.kernel.pageview import Link
 from reports import facade
@@ -11,7 +14,7 @@ from reports.web import shown
 
 
 def show_plan(
-    *, grid: facade.PlanGrid, text: str, review: facade.PlanReview | None
+    *, grid: facade.PlanGrid, text: str, review: facade.PlanReview | None, caller: Caller
 ) -> dict[str, Any]:
     """Which context has the plan's page?"""
     scale = figures.money_scale(
@@ -54,6 +57,7 @@ def show_plan(
         "currency": grid.currency,
         "text": text,
         "example": grid.example,
+        "may_plan": can(caller=caller, action=Action.CHANGE_PLAN),
         "review": None if review is None else _review(review, grid.currency),
     }
 

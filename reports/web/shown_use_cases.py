@@ -42,10 +42,9 @@ def show_use_case(
 ) -> dict[str, Any]:
     """Which context has the page of one use case?"""
     table, row = page.table, page.row
-    said = page.headline
     return {
         "head": shown.Head(
-            headline=said.title,
+            headline=page.headline,
             subline=_subline(page),
             crumbs=(Link("Use cases", reverse("use-cases")), Link(row.name, "")),
             status=shown.Status(row.mode)
@@ -102,7 +101,8 @@ def _subline(page: facade.UseCasePage) -> str:
     if binding is None:
         return f"{who}. No envelope limits it."
     left = figures.money(binding.available, page.table.currency).text
-    return f"{who}. {binding.name} binds first, with {left} left."
+    name = "Its own envelope" if binding.own else binding.name
+    return f"{who}. {name} binds first, with {left} left."
 
 
 def _binding(page: facade.UseCasePage) -> facade.BindingLimit | None:
@@ -212,7 +212,7 @@ def _chart(page: facade.UseCasePage) -> dict[str, Any]:
         "id": "days",
         "title": f"Spend of {page.row.name} by day, {period.label}",
         "subtitle": f"{currency}; days above on a scale of their own, sum below",
-        "summary": page.headline.title,
+        "summary": page.headline,
         "figure": figure,
         "legend": legend,
         "table": {
@@ -361,4 +361,5 @@ def _entry(each: facade.EntryLine, currency: str) -> dict[str, Any]:
         "venue": each.venue,
         "tokens": figures.count(each.tokens),
         "amount": figures.money_exact(each.amount, currency),
+        "held": figures.money_exact(each.held, currency) if each.held else "",
     }

@@ -106,7 +106,7 @@ def make_tree(o10: Running, slug: str) -> None:
                 "slug": slug,
                 "name": slug,
                 "department": "engineering",
-                "owner": "",
+                "owner": "owner.eng@northwind.example",
                 "floor_class": "lean",
             },
         ),

@@ -229,22 +229,29 @@ def _live_calls(router: Caller) -> None:
                 now=clock.now(),
             )
         )
-        if answer.get("reservation") and number % 12 != 11:
-            policies.settle(
-                request=msgspec.convert(
-                    {
-                        "reservation": answer["reservation"]["id"],
-                        "usage": {
-                            "input_tokens": asked["input_tokens"],
-                            "output_tokens": case.output_tokens + number,
-                        },
-                        "latency_ms": 420 + 31 * number,
-                    },
-                    requests.Settle,
-                ),
+        if not answer.get("reservation"):
+            continue
+        reservation = {"reservation": answer["reservation"]["id"]}
+        if number % 12 == 11:
+            # Cancelled before it was sent: nothing is billed.
+            policies.release(
+                request=msgspec.convert(reservation, requests.Release),
                 caller=router,
                 now=clock.now(),
             )
+            continue
+        used = {
+            "usage": {
+                "input_tokens": asked["input_tokens"],
+                "output_tokens": case.output_tokens + number,
+            },
+            "latency_ms": 420 + 31 * number,
+        }
+        policies.settle(
+            request=msgspec.convert(reservation | used, requests.Settle),
+            caller=router,
+            now=clock.now(),
+        )
 
 
 TWISTS: Sequence[dict[str, Any]] = (

@@ -1,7 +1,7 @@
 """How much of a request's body is read, of which type, and under which idempotency key?
 
 One reader for the hot door and for Django's views: it looks at the headers before it touches
-the stream, and never reads more than the path's limit.
+the stream, and never keeps more than the path's limit.
 """
 
 import re
@@ -18,6 +18,9 @@ from o10.kernel.errors import (
 )
 
 JSON = ("application/json",)
+MOST_DISCARDED = 32 * 1024 * 1024
+"""A client that writes before it reads would see a broken pipe instead of the 413: this much of
+its body is read and thrown away, in small pieces, and not a byte more."""
 _CHUNK = 64 * 1024
 _KEY = re.compile(r"[\x21-\x7e]{1,128}", re.A)
 _LONGEST_NAMED_TYPE = 80
@@ -36,7 +39,7 @@ def read_body(
 
     Units: `max_bytes` of the body as sent. `environ` is a WSGI environment (PEP 3333).
     Raises: UnsupportedMediaType (`unsupported_media_type`); TooLarge (`too_large`), before
-    anything is read when Content-Length says so; MalformedBody (`malformed_body`) when it ends
+    anything is kept when Content-Length says so; MalformedBody (`malformed_body`) when it ends
     early or is compressed.
     """
     check_media_type(environ, media_types=media_types)
@@ -44,6 +47,7 @@ def read_body(
         raise MalformedBody(reason="a compressed body is not read here")
     length = _length(environ)
     if length is not None and length > max_bytes:
+        _discard(environ["wsgi.input"], min(length, MOST_DISCARDED))
         raise TooLarge(limit_bytes=max_bytes)
     wanted = max_bytes + 1 if length is None else length
     body = _read(environ["wsgi.input"], wanted)
@@ -94,6 +98,14 @@ def _length(environ: Mapping[str, Any]) -> int | None:
     if not (str(stated).isascii() and str(stated).isdigit()):
         raise MalformedBody(reason="Content-Length is no number")
     return int(stated)
+
+
+def _discard(stream: Any, wanted: int) -> None:
+    while wanted > 0:
+        part = stream.read(min(wanted, _CHUNK))
+        if not part:
+            return
+        wanted -= len(part)
 
 
 def _read(stream: Any, wanted: int) -> bytes:

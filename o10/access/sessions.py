@@ -60,9 +60,7 @@ def sign_in(request: HttpRequest, *, email: str, password: str, now: datetime) -
     return person
 
 
-def confirm_person(
-    request: HttpRequest, *, email: str, password: str, now: datetime
-) -> Person:
+def confirm_person(request: HttpRequest, *, email: str, password: str, now: datetime) -> Person:
     """Who confirms with this address and password, without a session of their own?
 
     For a second pair of eyes at one screen, with the same slowing down as a sign-in.

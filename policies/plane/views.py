@@ -33,4 +33,7 @@ def _view(verb: Verb) -> Callable[[HttpRequest], HttpResponse]:
     return answer
 
 
-urlpatterns = [path(verb.name, _view(verb), name=f"api-{verb.name}") for verb in VERBS.values()]
+urlpatterns = [
+    path(verb.name, _view(verb), name=f"api-{verb.name}".replace(":", "-"))
+    for verb in VERBS.values()
+]

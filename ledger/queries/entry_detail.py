@@ -12,6 +12,8 @@ from uuid import UUID
 
 from django.db import connection
 
+from ledger.core.canonical import encode
+from ledger.core.chain import leaf
 from ledger.core.entry import ZERO_UUID, Kind
 from ledger.core.merkle import inclusion_proof, root_of_inclusion
 from ledger.core.proof_steps import ProofSpan, proof_spans
@@ -122,7 +124,8 @@ def get_entry_detail(*, seq: int, ledger_id: int = COMPANY_LEDGER) -> EntryDetai
         reverses=_line_of(entry.reverses, ledger_id),
         reversed_by=_line_of(by_uid, ledger_id),
         overrun=overrun,
-        proof=prove_to_person(seq=seq, leaf=stored.leaf, ledger_id=ledger_id),
+        # From the entry's own bytes: a changed amount must not show a proof that holds.
+        proof=prove_to_person(seq=seq, leaf=leaf(encode(entry)), ledger_id=ledger_id),
     )
 
 

@@ -40,6 +40,7 @@ class DecisionRow:
 
     Units: nanos for `worst`, the most the call could cost.
     Shape: `codes` all reason codes in order; `binding` env_… of the limit that binds, or empty;
+    `caller` key_… or usr_…; `asked` the model as the call named it, `offer` the route answered;
     `folded` true = one of many denials of a second, which share one ledger entry.
     """
 
@@ -58,6 +59,9 @@ class DecisionRow:
     policy_version: int
     price_version: int
     binding: str
+    caller: str
+    asked: str
+    offer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +282,9 @@ def _row(row: DecisionLog) -> DecisionRow:
         policy_version=row.policy_version,
         price_version=row.price_version,
         binding=str(row.record.get("binding", "")),
+        caller=row.caller,
+        asked=str((row.record.get("request") or {}).get("model") or ""),
+        offer=str((row.record.get("route") or {}).get("offer") or ""),
     )
 
 

@@ -1,0 +1,408 @@
+"""How does the decision log stand in its template?"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.urls import reverse
+
+from o10.kernel import figures
+from o10.kernel.cursorview import CursorPage
+from o10.kernel.figures import Figure
+from o10.kernel.pageview import Bar, Column, Link, PageView, PeriodMenu
+from o10.kernel.periods import zone_of
+from o10.kernel.viewquery import PeriodRange
+from o10.wire.decisions import Mode, Outcome
+from o10.wire.reasons import Reason
+from policies import facade
+
+LABELS = {
+    "decision": "Decision",
+    "reason": "First reason",
+    "use_case": "Use case",
+    "model": "Model",
+    "status": "Mode",
+}
+COLUMNS = (
+    Column("Time"),
+    Column("Use case"),
+    Column("Model asked"),
+    Column("Route", hint="offer named in the answer"),
+    Column("Decision"),
+    Column("First reason"),
+    Column("Worst case", num=True, hint="held when the call goes ahead, full precision"),
+    Column("Key"),
+)
+MONTHS_OFFERED = 13
+OUTCOME_WORDS = {each.value: each.value.replace("_", " ") for each in Outcome}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionScreen:
+    """Which decisions are shown, and what do all that match come to?
+
+    Shape: `hours` (went ahead, denied or on hold) of the last 24, oldest first, or empty;
+    `names` use-case slug to name.
+    """
+
+    rows: tuple[facade.DecisionRow, ...]
+    counts: tuple[facade.DecisionCount, ...]
+    hours: tuple[tuple[int, int], ...]
+    pages: CursorPage
+    names: Mapping[str, str]
+    holds: facade.HoldFigures
+    currency: str
+    time_zone: str
+    position: int
+    notices: tuple[str, ...]
+    now: datetime
+
+    @property
+    def total(self) -> int:
+        """How many decisions match?"""
+        return sum(each.count for each in self.counts)
+
+    def of(self, *outcomes: Outcome) -> int:
+        """How many of them had one of these outcomes?"""
+        return sum(each.count for each in self.counts if each.outcome in outcomes)
+
+    def denied_by(self, field: str) -> Counter[str]:
+        """How many were denied, by `reason` or `use_case`?"""
+        found: Counter[str] = Counter()
+        for each in self.counts:
+            if each.outcome == Outcome.DENY:
+                found[getattr(each, field)] += each.count
+        return found
+
+
+def show_decisions(*, screen: DecisionScreen, view: PageView) -> dict[str, Any]:
+    """Which context has the log?"""
+    exports = view.exports()
+    return {
+        "head": _head(screen, view),
+        "stamp": {"seq": screen.position, "at": screen.now, "state": "fresh"},
+        "bar": _bar(screen, view, exports),
+        "notices": screen.notices,
+        "kpis": _kpis(screen, view),
+        "chart": _chart(screen) if screen.hours and screen.total else None,
+        "denied": _denied(screen, view),
+        "denied_total": screen.of(Outcome.DENY),
+        "columns": tuple(
+            replace(column, label=f"{column.label}, {screen.currency}")
+            if column.label == "Worst case"
+            else replace(column, label=f"Time, {_zone(screen.time_zone)}")
+            if column.label == "Time"
+            else column
+            for column in COLUMNS
+        ),
+        "rows": [_row(row, screen) for row in screen.rows],
+        "pages": screen.pages,
+        "export_links": exports,
+        "empty": _empty(screen, view),
+        "live_url": "" if screen.pages.newer_url else view.url,
+        "seen": seen_token(screen),
+    }
+
+
+def seen_token(screen: DecisionScreen) -> str:
+    """Which state does the page show? Equal tokens mean equal pages."""
+    newest = screen.rows[0].public if screen.rows else ""
+    held = screen.holds.held_nanos
+    return f"{newest}.{screen.total}.{held}.{screen.now:%Y%m%d%H}"
+
+
+def window_words(view: PageView) -> str:
+    """Over which time does the page look, inside a sentence?"""
+    return view.query.period.label if view.query.period else "24 h"
+
+
+def _head(screen: DecisionScreen, view: PageView) -> dict[str, Any]:
+    total, window = screen.total, window_words(view)
+    crumbs = (Link("Decisions", reverse("decisions")), Link(window, ""))
+    if not total:
+        return {
+            "headline": f"No call asked for money in {window}.",
+            "subline": "Each authorization is written down here, allowed or denied.",
+            "crumbs": crumbs,
+        }
+    denied = screen.of(Outcome.DENY)
+    gone = screen.of(Outcome.ALLOW, Outcome.ALLOW_WITH_CAPS, Outcome.REROUTE)
+    calls = "call" if total == 1 else "calls"
+    parts = [f"{gone:,} went ahead"]
+    if denied:
+        parts.append(f"{denied:,} {'was' if denied == 1 else 'were'} denied")
+    if screen.of(Outcome.HOLD):
+        parts.append(f"{screen.of(Outcome.HOLD):,} wait for a person")
+    listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    tail = "; none was denied" if not denied else ""
+    return {
+        "headline": f"Of {total:,} {calls} in {window}, {listed}{tail}.",
+        "subline": _subline(screen),
+        "crumbs": crumbs,
+    }
+
+
+def _subline(screen: DecisionScreen) -> str:
+    reasons, cases = screen.denied_by("reason"), screen.denied_by("use_case")
+    if not reasons:
+        return "Every call fitted into each envelope above it."
+    reason, most = reasons.most_common(1)[0]
+    parts = [f"Most denials: {reason}, {most:,}. {Reason(reason).row.meaning}"]
+    slug, met = cases.most_common(1)[0]
+    if len(cases) > 1:
+        share = figures.percent(part=met, whole=sum(cases.values())).text
+        parts.append(f"{screen.names.get(slug, slug)} met {share} of the denials.")
+    return " ".join(parts)
+
+
+def _kpis(screen: DecisionScreen, view: PageView) -> list[dict[str, Any]]:
+    total = screen.total
+    authorised = screen.of(Outcome.ALLOW, Outcome.ALLOW_WITH_CAPS)
+    capped, rerouted = screen.of(Outcome.ALLOW_WITH_CAPS), screen.of(Outcome.REROUTE)
+    waiting, denied = screen.of(Outcome.HOLD), screen.of(Outcome.DENY)
+    worst = sum(each.worst for each in screen.counts if each.outcome == Outcome.DENY)
+    kpis = [
+        _share("Authorised", authorised, total, note="allowed, with caps or without"),
+        {
+            **_share("With caps", capped, total, note="output limited so that it fits"),
+            "href": view.url_filtered("decision", Outcome.ALLOW_WITH_CAPS.value),
+        },
+        {
+            **_share(
+                "Denied",
+                denied,
+                total,
+                note=f"{figures.money(worst, screen.currency).text} worst case kept"
+                if worst
+                else "no price or no right: no amount to name"
+                if denied
+                else "none",
+            ),
+            "href": view.url_filtered("decision", Outcome.DENY.value),
+            "tone": "adverse" if denied else "",
+        },
+        {
+            "label": "Held now",
+            "value": figures.money(screen.holds.held_nanos, screen.currency),
+            "note": _overdue(screen),
+            "tone": "warn" if screen.holds.overdue_nanos else "",
+        },
+    ]
+    if rerouted:
+        kpis.insert(2, _share("Rerouted", rerouted, total, note="to a passing offer"))
+    if waiting:
+        kpis.insert(-1, _share("Held for a person", waiting, total, note="wait for approval"))
+    return kpis
+
+
+def _overdue(screen: DecisionScreen) -> str:
+    holds, currency = screen.holds, screen.currency
+    if holds.overdue_nanos:
+        return f"{figures.money(holds.overdue_nanos, currency).text} past its end"
+    if holds.unsettled_nanos:
+        return f"{figures.money(holds.unsettled_nanos, currency).text} expired, unsettled"
+    return "open calls at their worst case"
+
+
+def _share(label: str, number: int, total: int, *, note: str) -> dict[str, Any]:
+    return {
+        "label": label,
+        "value": figures.count_exact(number),
+        "unit": figures.percent(part=number, whole=total).text if total else "",
+        "note": note,
+    }
+
+
+def _denied(screen: DecisionScreen, view: PageView) -> list[dict[str, Any]]:
+    """Denials by first reason, most first, each with the use case that met it most."""
+    most: dict[str, Counter[str]] = {}
+    for each in screen.counts:
+        if each.outcome == Outcome.DENY:
+            most.setdefault(each.reason, Counter())[each.use_case] += each.count
+    rows = [
+        {
+            "number": Reason(reason).number,
+            "reason": reason,
+            "calls": sum(cases.values()),
+            "use_case": screen.names.get(cases.most_common(1)[0][0])
+            or cases.most_common(1)[0][0],
+            "url": view.url_filtered("reason", reason),
+        }
+        for reason, cases in most.items()
+    ]
+    return sorted(rows, key=lambda row: (-int(str(row["calls"])), str(row["reason"])))
+
+
+def _row(row: facade.DecisionRow, screen: DecisionScreen) -> dict[str, Any]:
+    goes = Outcome(row.outcome).goes
+    return {
+        "url": reverse("decision", args=[row.public]),
+        "at": to_the_millisecond(row.decided_at, time_zone=screen.time_zone),
+        "use_case": screen.names.get(row.use_case, row.use_case),
+        "known": row.use_case in screen.names,
+        "asked": row.asked,
+        "offer": row.offer if goes else "",
+        "outcome": row.outcome,
+        "would": row.would if row.would != row.outcome else "",
+        "reason": row.codes[0] if row.codes else "",
+        "more": len(row.codes) - 1,
+        "goes": goes,
+        "worst": figures.money_exact(row.worst, screen.currency)
+        if row.worst or goes
+        else figures.money_exact(None),
+        "caller": row.caller,
+        "folded": row.folded,
+    }
+
+
+def to_the_millisecond(at: datetime, *, time_zone: str) -> Figure:
+    """How is an instant written where order matters? "24 Nov 09:45:19.119"."""
+    local = at.astimezone(zone_of(time_zone))
+    text = f"{local.day} {local:%b} {local:%H:%M:%S}.{local.microsecond // 1000:03d}"
+    return Figure(text, f"{at:%Y-%m-%dT%H:%M:%S.%fZ}")
+
+
+def _bar(screen: DecisionScreen, view: PageView, exports: tuple[Link, ...]) -> Bar:
+    choices = {
+        "decision": list(OUTCOME_WORDS.items()),
+        "reason": sorted({(each.reason, each.reason) for each in screen.counts}),
+        "use_case": sorted(screen.names.items(), key=lambda each: each[1].casefold()),
+        "status": [(each.value, each.value) for each in Mode],
+    }
+    return Bar(
+        period=_period(screen, view),
+        filters=view.chips(
+            labels=LABELS, names={key: dict(pairs) for key, pairs in choices.items()}
+        ),
+        add_filter=view.add_filter(labels=LABELS, choices=choices),
+        copy=view.copy_links(seq=0),
+        exports=exports,
+    )
+
+
+def _period(screen: DecisionScreen, view: PageView) -> PeriodMenu:
+    query = view.query
+    today = screen.now.astimezone(zone_of(screen.time_zone)).date()
+    newest = today.year * 12 + today.month - 1
+    months = [PeriodRange(m, m) for m in range(newest, newest - MONTHS_OFFERED, -1)]
+    links = (
+        Link("Last 24 h", view.url_with(period=None), query.period is None),
+        *(
+            Link(each.label, view.url_with(period=each), query.period == each)
+            for each in months
+        ),
+    )
+    return PeriodMenu(query.period.label if query.period else "Last 24 h", "", links)
+
+
+def _zone(time_zone: str) -> str:
+    return time_zone if time_zone == "UTC" else time_zone.rpartition("/")[2].replace("_", " ")
+
+
+def _empty(screen: DecisionScreen, view: PageView) -> dict[str, Any] | None:
+    if screen.rows:
+        return None
+    if view.query.filters:
+        kept = view.query.filters[:-1]
+        return {
+            "title": "No decision matches.",
+            "text": "All filters must hold together; the same one twice means either.",
+            "actions": [
+                {"label": "Take the last filter off", "url": view.url_with(filters=kept)}
+            ],
+        }
+    today = screen.now.astimezone(zone_of(screen.time_zone)).date()
+    month = PeriodRange(today.year * 12 + today.month - 1, today.year * 12 + today.month - 1)
+    return {
+        "title": f"No decision in {window_words(view)}.",
+        "text": "A router asks with POST /api/v1/authorize before each call.",
+        "actions": [
+            {"label": f"Look at {month.label}", "url": view.url_with(period=month)}
+            if view.query.period is None
+            else {"label": "Last 24 hours", "url": view.url_with(period=None)}
+        ],
+    }
+
+
+def _chart(screen: DecisionScreen) -> dict[str, Any]:
+    """Calls by hour, denials above on a scale of their own."""
+    zone = zone_of(screen.time_zone)
+    count = len(screen.hours)
+    starts = [
+        (screen.now - timedelta(hours=count - index)).astimezone(zone) for index in range(count)
+    ]
+    # Bars are spans of an hour up to now: each is named by its end.
+    labels = [f"{start + timedelta(hours=1):%d %b %H:%M}" for start in starts]
+    ahead = [pair[0] for pair in screen.hours]
+    denied = [pair[1] for pair in screen.hours]
+    peak = max(range(count), key=lambda index: denied[index])
+    message = (
+        f"Denials peaked at {denied[peak]:,} in the hour to {labels[peak][-5:]}"
+        if denied[peak]
+        else f"{sum(ahead):,} calls went ahead, none was denied"
+    )
+    return {
+        "id": "hours",
+        "title": message,
+        "subtitle": f"decisions an hour, 24 h to {labels[-1]} {_zone(screen.time_zone)}; "
+        "denials on a scale of their own",
+        "summary": f"{message}; {sum(ahead):,} went ahead and {sum(denied):,} were denied.",
+        "size": "short",
+        "legend": [
+            {"mark": "ac", "label": "Went ahead"},
+            {"mark": "adverse", "label": "Denied"},
+        ],
+        "figure": _figure(labels, ahead, denied),
+        "table": {
+            "columns": [
+                {"label": "Hour to"},
+                {"label": "Went ahead", "num": True},
+                {"label": "Denied", "num": True},
+            ],
+            "rows": [
+                [label, figures.count_exact(gone), figures.count_exact(stopped)]
+                for label, gone, stopped in zip(labels, ahead, denied, strict=True)
+            ],
+        },
+    }
+
+
+def _figure(labels: list[str], ahead: list[int], denied: list[int]) -> dict[str, Any]:
+    def bars(values: list[int], role: str, axis: str) -> dict[str, Any]:
+        return {
+            "type": "bar",
+            "x": labels,
+            "y": values,
+            "yaxis": axis,
+            "meta": {"role": role},
+            "hovertext": [
+                f"{value:,} to {label}" for label, value in zip(labels, values, strict=True)
+            ],
+            "hoverinfo": "text",
+        }
+
+    def axis(values: list[int], domain: list[float]) -> dict[str, Any]:
+        top = max([*values, 1])
+        return {
+            "domain": domain,
+            "range": [0, top * 1.15],
+            "tickvals": [0, top],
+            "ticktext": ["0", figures.count(top).text],
+        }
+
+    return {
+        "data": [bars(ahead, "ac", "y"), bars(denied, "adverse", "y2")],
+        "layout": {
+            "xaxis": {
+                "type": "category",
+                "anchor": "y",
+                "tickangle": 0,
+                "tickvals": labels[::6],
+                "ticktext": [label[-5:] for label in labels[::6]],
+            },
+            "yaxis": axis(ahead, [0, 0.6]),
+            "yaxis2": axis(denied, [0.74, 1]),
+        },
+    }

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import URLPattern, URLResolver, get_resolver, path
+from django.urls import URLPattern, URLResolver, get_resolver, path, reverse
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
@@ -195,6 +195,8 @@ def docs(request: HttpRequest) -> HttpResponse:
     """GET /api/docs: the document, the problems and the reasons on one page of ours."""
     made = document()
     shown = {
+        "head": {"headline": "API", "subline": "What can be called, and what it answers."},
+        "links": [{"label": "OpenAPI document", "url": reverse("api-schema")}],
         "operations": list(_told_operations(made)),
         "problems": [
             {
@@ -225,12 +227,20 @@ def _told_operations(made: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "id": told["operationId"],
                 "method": method.upper(),
                 "path": route,
-                "summary": told.get("summary", ""),
-                "description": told.get("description", ""),
-                "parameters": told.get("parameters", []),
+                "summary": _plain(told.get("summary", "")),
+                "description": _plain(told.get("description", "")),
+                "parameters": [
+                    {"name": each["name"], "description": _plain(each.get("description", ""))}
+                    for each in told.get("parameters", [])
+                ],
                 "body": _named(told.get("requestBody", {}).get("content", {})),
                 **_success(told["responses"]),
             }
+
+
+def _plain(text: str) -> str:
+    """Without the marks of code, which a page shows by its typeface."""
+    return text.replace("`", "")
 
 
 def _success(responses: Mapping[str, Any]) -> dict[str, Any]:

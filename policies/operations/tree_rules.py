@@ -1,12 +1,13 @@
 """Which envelopes may stand below which, and how much may they promise together?
 
 Children promise at most the cap of their parent unless it allows over-allocation. No cap of
-its own has a leaf only, and only under an ancestor that has one. All children of one envelope
-are of one scope kind, so that a call has exactly one path.
+its own has a leaf only, and only under an ancestor that has one. Below a use case all children
+of one envelope are of one scope kind, so that a call has exactly one path.
 """
 
 from o10.kernel.errors import Conflict, FieldError, ValidationFailed
 from o10.kernel.money import amount_text
+from policies.core.drafts import BELOW_USE_CASE
 from policies.core.envelope import allocation_left
 from policies.models import Envelope
 
@@ -79,12 +80,9 @@ def check_takes_child(parent: Envelope, *, scope_kind: str) -> None:
         reason = "a path has six levels at most"
     elif parent.amount_nanos is None:
         reason = "it has no amount of its own"
-    else:
-        kinds = set(
-            Envelope.objects.filter(parent=parent, state__in=LIVING).values_list(
-                "scope_kind", flat=True
-            )
-        )
+    elif scope_kind in BELOW_USE_CASE:
+        living = Envelope.objects.filter(parent=parent, state__in=LIVING)
+        kinds = set(living.values_list("scope_kind", flat=True))
         if kinds - {scope_kind}:
             reason = f"it has children of kind {', '.join(sorted(kinds))}"
     if reason:

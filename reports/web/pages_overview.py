@@ -26,7 +26,7 @@ def overview(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpResp
             request,
             template="reports/onboarding.html",
             part="reports/_onboarding.html",
-            context=show_onboarding(request=request, page=found),
+            context=show_onboarding(request=request, page=found, now=now),
         )
     view = PageView(request.path, parsed.query, facade.USE_CASE_GRAMMAR)
     context = show_overview(page=found, view=view, caller=caller, notices=parsed.messages)

@@ -1,5 +1,6 @@
 """How does the overview stand in its template?"""
 
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
@@ -47,7 +48,9 @@ def show_overview(
     }
 
 
-def show_onboarding(*, request: HttpRequest, page: facade.Overview) -> dict[str, Any]:
+def show_onboarding(
+    *, request: HttpRequest, page: facade.Overview, now: datetime
+) -> dict[str, Any]:
     """Which context has the first page of a company that has no call yet?"""
     base = f"{request.scheme}://{request.get_host()}"
     return {
@@ -69,7 +72,8 @@ def show_onboarding(*, request: HttpRequest, page: facade.Overview) -> dict[str,
             f"curl -s {base}/api/v1/usage \\\n"
             "  -H 'Authorization: Bearer YOUR_KEY' \\\n"
             "  -H 'Content-Type: application/json' \\\n"
-            '  -d \'[{"id": "usage-1", "use_case": "my-use-case", '
+            f'  -d \'[{{"id": "usage-1", "at": "{now:%Y-%m-%dT%H:%M:%SZ}", '
+            '"use_case": "my-use-case", '
             '"model": "openai/gpt-4o-mini", "usage": {"input_tokens": 1200, '
             '"output_tokens": 310}}]\''
         ),

@@ -37,15 +37,10 @@ _options: dict[str, object] = {
             "schedule": 60.0,
             "options": {"expires": 60},
         },
-        "make-partitions": {
-            "task": "ledger.make_partitions",
-            "schedule": 3600.0,
-            "options": {"expires": 3600},
-        },
-        "verify-tail": {
-            "task": "ledger.verify_tail",
-            "schedule": 2.0,
-            "options": {"expires": 5},
+        "watch-balances": {
+            "task": "policies.watch_balances",
+            "schedule": 5.0,
+            "options": {"expires": 10},
         },
     },
 }

@@ -115,7 +115,8 @@ def _seal() -> Seal:
 
 def describe(finding: dict[str, Any]) -> str:
     """What does a finding say in one sentence?"""
-    where = f"entry {finding['seq']:,}" if finding.get("seq") else "the ledger"
+    place = finding.get("what") or "the ledger"
+    where = f"entry {finding['seq']:,}" if finding.get("seq") else place
     column = f", {finding['column']}" if finding.get("column") else ""
     code = str(finding.get("code", "differs")).replace("_", " ")
     return f"{code[:1].upper()}{code[1:]} at {where}{column}."

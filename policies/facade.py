@@ -23,6 +23,7 @@ from policies.operations.keep_exposure import keep_exposure
 from policies.operations.release import release
 from policies.operations.settle import settle
 from policies.operations.token_keys import forget_keys
+from policies.operations.watch_balances import watch_balances
 from policies.operations.write_off import write_off_due
 from policies.queries.conservation import Finding, check_conservation
 from policies.queries.current_policy import forget_policy
@@ -171,4 +172,5 @@ __all__ = [
     "release",
     "settle",
     "write_off_due",
+    "watch_balances",
 ]

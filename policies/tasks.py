@@ -25,3 +25,9 @@ def write_off_unsettled(**_: object) -> int:
 def fold_denials(**_: object) -> int:
     """How many denials beyond ten a second got into entries with their count?"""
     return facade.fold_denials(now=clock.now())
+
+
+@shared_task(name="policies.watch_balances")
+def watch_balances(**_: object) -> int:
+    """How many balances or reservations differ from their entries?"""
+    return facade.watch_balances(now=clock.now())

@@ -104,7 +104,7 @@ def test_drf_serves_the_ordinary_api() -> None:
 
 
 def test_celery_runs_the_jobs() -> None:
-    assert {"o10/celery.py", "ledger/tasks.py", "policies/tasks.py"} <= importers_of("celery")
+    assert {"o10/celery.py", "policies/tasks.py"} <= importers_of("celery")
 
 
 def test_celery_schedules_only_tasks_which_exist() -> None:

@@ -8,12 +8,11 @@ from typing import Any
 import psycopg
 
 from ledger import facade as ledger
-from ledger.operations.append import _ready_months
-from ledger.operations.intern import forget_numbers
-from o10.access import keys, operations
+from o10.access import operations
 from o10.access.keys import Caller
 from o10.access.roles import ROLE_ACTIONS, Role
 from policies import facade as policies
+from tests.forget import forget_everything
 
 MODEL = "openai/gpt-4o"
 COUNTED = (
@@ -44,19 +43,9 @@ class Company:
     finops: Caller
 
 
-def forget_all() -> None:
-    """Nothing of an earlier database is remembered by this process."""
-    forget_numbers()
-    ledger.forget_offer_numbers()
-    policies.forget_policy()
-    policies.forget_keys()
-    keys.forget()
-    _ready_months.clear()
-
-
 def found_company(now: datetime) -> Company:
     """Ledger, prices, one department, two use cases, envelopes of 1,000, 100 and 1 dollar."""
-    forget_all()
+    forget_everything()
     ledger.create_ledger(
         origin="ledger.example.com/acme", currency="USD", time_zone="Europe/Berlin", now=now
     )
@@ -106,7 +95,7 @@ def committed_company(database_urls: Any, blocker: Any, now: datetime) -> Iterat
             for alias in ("default", "owner", "sealer"):
                 connections[alias].close()
             _empty(database_urls)
-            forget_all()
+            forget_everything()
 
 
 def count_rows(urls: Any) -> dict[str, int]:

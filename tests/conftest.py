@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.forget import forget_everything
 from tests.home import GIVEN_URL, HOME
 
 TEST_DATABASE = "o10"
@@ -140,7 +141,7 @@ def committed_db(
             for alias in ("default", "owner", "sealer"):
                 connections[alias].close()
             _empty(database_urls)
-            _forget_caches()
+            forget_everything()
 
 
 def _empty(urls: Urls) -> None:
@@ -162,18 +163,6 @@ def _empty(urls: Urls) -> None:
         ).fetchall()
         names = sql.SQL(", ").join(sql.Identifier(str(row[0])) for row in tables)
         connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(names))
-
-
-def _forget_caches() -> None:
-    """What this process remembers of rows which are gone."""
-    from ledger.operations.intern import forget_numbers
-    from ledger.operations.offer_numbers import forget_offer_numbers
-    from o10.access.keys import forget
-    from policies.operations.token_keys import forget_keys
-    from policies.queries.current_policy import forget_policy
-
-    for clear in (forget_numbers, forget_offer_numbers, forget, forget_keys, forget_policy):
-        clear()
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def _record(first: Finding, *, upto: int, now: datetime) -> None:
         from_seq=0,
         upto_seq=upto,
         finding=ledger.Finding(
-            code="reservation_drift" if first.where.startswith("rsv_") else "balance_drift",
+            code=first.code,
             seq=0,
             uid="",
             column=first.column,

@@ -14,6 +14,7 @@ from policies.core.envelope import limit_after
 from policies.models import Envelope, EnvelopeBalance, Reservation
 
 BATCH = 5_000
+RESERVATION = "reservation "
 COLUMNS = ("settled", "held", "unsettled", "unguarded")
 
 
@@ -29,6 +30,11 @@ class Finding:
     column: str
     expected: str
     found: str
+
+    @property
+    def code(self) -> str:
+        """What kind of cache drifted: `balance_drift` or `reservation_drift`?"""
+        return "reservation_drift" if self.where.startswith(RESERVATION) else "balance_drift"
 
 
 def check_conservation() -> list[Finding]:
@@ -105,7 +111,7 @@ def _compare(batch: Sequence[Reservation]) -> Iterator[Finding]:
         entries = sums.get(row.id, nothing)
         expected_open = entries.held_nanos + entries.unsettled_nanos
         state_open = entries.unsettled_nanos if row.state == "expired" else entries.held_nanos
-        where = f"reservation {row.id}"
+        where = f"{RESERVATION}{row.id}"
         if row.open_nanos != expected_open or row.open_nanos != state_open:
             yield Finding(where, "open", str(expected_open), str(row.open_nanos))
         if row.settled_nanos != entries.amount_nanos:

@@ -89,7 +89,7 @@ def _conservation() -> list[ledger.Finding]:
     """Balances and reservations against entries, as their owner compares them."""
     return [
         ledger.Finding(
-            code="balance_drift",
+            code=row.code,
             seq=0,
             uid="",
             column=row.column,

@@ -13,6 +13,7 @@ from o10.access.keys import Caller
 from o10.access.roles import ROLE_ACTIONS, Role
 from o10.wire.requests import Authorize, Extend, Release, Settle, UsageCounts
 from policies import facade as policies
+from tests.forget import forget_everything
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 DOLLAR = 1_000_000_000
@@ -31,18 +32,6 @@ PRICES = {
     },
     DEAR: {"input_cost_per_token": 3e-05, "output_cost_per_token": 1.8e-04},
 }
-
-
-def forget_everything() -> None:
-    """What this process believes of a database whose tables were emptied."""
-    from ledger.operations.append import _ready_months
-    from ledger.operations.intern import forget_numbers
-
-    forget_numbers()
-    ledger.forget_offer_numbers()
-    _ready_months.clear()
-    policies.forget_policy()
-    policies.forget_keys()
 
 
 def make_books(*, now: datetime = NOW) -> None:

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from policies.facade import check_conservation
+from tests.machines.replay import findings_of_entries
+
 from .company import forget_everything, make_books
 
 
@@ -14,6 +17,14 @@ def books(db: None) -> Iterator[None]:
     make_books()
     yield
     forget_everything()
+
+
+@pytest.fixture
+def sound(books: None) -> Iterator[None]:
+    """As `books`; and whatever the test did, entries and caches agree afterwards."""
+    yield
+    assert findings_of_entries() == []
+    assert check_conservation() == []
 
 
 @pytest.fixture

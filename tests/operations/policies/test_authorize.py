@@ -27,7 +27,7 @@ from .company import (
     reason_of,
 )
 
-pytestmark = pytest.mark.usefixtures("books")
+pytestmark = pytest.mark.usefixtures("sound")
 RESERVE, DENY = 2, 15
 
 

@@ -31,7 +31,7 @@ from .company import (
     reason_of,
 )
 
-pytestmark = pytest.mark.usefixtures("books")
+pytestmark = pytest.mark.usefixtures("sound")
 ENVELOPE_CHANGE = 1
 
 

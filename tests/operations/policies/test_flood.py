@@ -9,7 +9,7 @@ from policies.models import DecisionLog
 
 from .company import NOW, ask, entries, make_caller, make_tree
 
-pytestmark = pytest.mark.usefixtures("books")
+pytestmark = pytest.mark.usefixtures("sound")
 DENY = 15
 
 

@@ -11,7 +11,7 @@ from policies import facade as policies
 
 from .company import DOLLAR, NOW, ROUTER, ask, make_tree, money_of, pay, reason_of
 
-pytestmark = pytest.mark.usefixtures("books")
+pytestmark = pytest.mark.usefixtures("sound")
 
 
 def record(*, key="u1", at=NOW, use_case="support", output=310):

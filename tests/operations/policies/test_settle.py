@@ -31,14 +31,14 @@ from .company import (
     reason_of,
 )
 
-pytestmark = pytest.mark.usefixtures("books")
+pytestmark = pytest.mark.usefixtures("sound")
 SETTLE, RELEASE, EXPIRE, OVERRUN, WRITE_OFF = 4, 5, 6, 7, 12
 EXPIRED = NOW + timedelta(minutes=10, seconds=5)
 WRITTEN_OFF = NOW + timedelta(minutes=10, hours=24)
 
 
 @pytest.fixture
-def tree(books):
+def tree(sound):
     return make_tree()
 
 
@@ -73,7 +73,7 @@ def test_an_overrun_is_booked_whole_in_an_entry_of_its_own(tree):
     assert policies.check_conservation() == []
 
 
-def test_an_overrun_above_the_cap_is_booked_and_stops_the_next_call(books):
+def test_an_overrun_above_the_cap_is_booked_and_stops_the_next_call():
     tree = make_tree(use_case=20_000_000)
     pay(ask(), usage=(1_200, 10_000))
     assert own(tree)["available"] == 20_000_000 - 153_000_000
@@ -313,7 +313,7 @@ def test_an_extend_for_more_is_decided_like_a_new_call(tree):
     assert policies.check_conservation() == []
 
 
-def test_an_extend_that_does_not_fit_leaves_the_hold_as_it_was(books):
+def test_an_extend_that_does_not_fit_leaves_the_hold_as_it_was():
     tree = make_tree(use_case=20_000_000)
     answer = ask()
     refused = prolong(answer, max_output_tokens=2_000)

@@ -22,7 +22,8 @@ from o10.wire.facts import BulkCounts, UsageRecord
 from o10.wire.requests import Authorize
 from policies import facade as policies
 from reports import facade as reports
-from tests.company import MODEL, caller, forget_all
+from tests.company import MODEL, caller
+from tests.forget import forget_everything
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 HOSTILE = '<script>alert("x")</script> & =cmd|\' مرحبا'
@@ -66,7 +67,7 @@ def pages_company(urls: Any, blocker: Any, home: Path) -> Iterator[PagesCompany]
             for alias in ("default", "owner", "sealer"):
                 connections[alias].close()
             _empty(urls)
-            forget_all()
+            forget_everything()
 
 
 def seal_all(urls: Any, home: Path, now: datetime = NOW) -> int:
@@ -93,7 +94,7 @@ def use_some(finops: Caller, *, name: str, at: datetime, slug: str, thousands: i
 
 
 def _found() -> PagesCompany:
-    forget_all()
+    forget_everything()
     ledger.create_ledger(
         origin="ledger.example.com/acme", currency="USD", time_zone="Europe/Berlin", now=NOW
     )

@@ -13,6 +13,8 @@ from o10.access.roles import KEY_ROLES, PERSON_ROLES, Role
 
 APPEND_ONLY = ("access_audit",)
 """Tables on which the application's database role may only SELECT and INSERT."""
+MUTABLE = ("access_person", "access_router_key", "access_sign_in_failure")
+"""Tables whose rows may change; each change has its line in `access_audit`."""
 
 
 class PersonDirectory(BaseUserManager):

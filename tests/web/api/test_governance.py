@@ -108,15 +108,28 @@ def test_a_new_department_is_made_with_its_first_use_case(finops):
     assert made.json()["department"] == "field-work"
 
 
-def test_a_conflict_says_what_stands_in_the_way(finops):
+def test_a_use_case_without_department_envelope_stands_below_the_company(company, finops):
     body = use_case(department="elsewhere")
     finops.post("use-cases", body)
-    told = problem(finops.post("envelopes", envelope(body["slug"])))
-    assert told["code"] == "conflict"
-    assert "has children of kind department" in told["detail"]
-    name, _ = created(finops)
+    made = finops.post("envelopes", envelope(body["slug"]))
+    assert made.json()["parent"] == company.envelopes["company"]
+
+
+def test_a_conflict_says_what_stands_in_the_way(finops):
+    name, made = created(finops)
     told = problem(finops.post("envelopes", envelope(name)))
-    assert "covers this scope" in told["detail"]
+    assert told["code"] == "conflict"
+    assert f"{made['id']} covers this scope" in told["detail"]
+
+    def below(kind):
+        scope = {"kind": kind, "slug": "eu"}
+        wanted = envelope(name, scope=scope, parent=made["id"], amount="0.10")
+        return finops.post("envelopes", wanted)
+
+    assert below("environment").status_code == 201
+    told = problem(below("customer"))
+    assert told["code"] == "conflict"
+    assert "has children of kind environment" in told["detail"]
 
 
 def test_children_may_not_promise_more_than_the_parent_has(finops):

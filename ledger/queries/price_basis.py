@@ -17,7 +17,7 @@ from ledger.queries.ledgers import COMPANY_LEDGER
 from ledger.queries.prices import price_book_at
 from ledger.queries.registry import meanings_of
 from o10.kernel.errors import NotFound
-from o10.kernel.money import Nanos
+from o10.kernel.money import Nanos, ceil_div
 from o10.kernel.rates import UnknownPrice
 from o10.kernel.usage import TokenClass, Usage
 
@@ -131,9 +131,9 @@ def _rated(entry: Entry, offer: Mapping[str, Any], usage: Usage) -> RatedOffer |
         book = price_book_at(version=entry.price_version).book
     except NotFound:
         return None
-    return find_rates(
-        book, key=key, at=entry.effective_at, total_input_tokens=usage.total_input
-    )
+    # Thresholds are per call; an aggregate stands for calls of its average size.
+    per_call = ceil_div(usage.total_input, max(abs(entry.n), 1))
+    return find_rates(book, key=key, at=entry.effective_at, total_input_tokens=per_call)
 
 
 def _unpriced(usage: Usage) -> tuple[BasisLine, ...]:

@@ -40,8 +40,7 @@ COLUMNS = (
     Column("Entry"),
     Column("Recorded"),
     Column("Kind"),
-    Column("Use case"),
-    Column("Model served · venue"),
+    Column("Use case, model served · venue"),
     Column("Tokens", num=True),
     Column("Price v.", num=True, hint="version of the price book"),
     Column("Amount", num=True, hint="effect on Spent, full stored precision"),
@@ -83,14 +82,8 @@ def show_entries(*, found: EntryList, view: PageView) -> dict[str, Any]:
         "bar": _bar(found, view, choices, exports),
         "notices": found.notices,
         "subtitle": _subtitle(found),
-        "columns": tuple(
-            replace(column, label=f"{column.label}, {found.company.currency}")
-            if column.label in ("Amount", "Held")
-            else replace(column, label=f"Recorded, {_zone(found)}")
-            if column.label == "Recorded"
-            else column
-            for column in COLUMNS
-        ),
+        "columns": _columns(found, view),
+        "one_case": _one_case(view),
         "rows": [_row(line, found) for line in found.lines.items],
         "pages": found.pages,
         "export_links": exports,
@@ -98,6 +91,25 @@ def show_entries(*, found: EntryList, view: PageView) -> dict[str, Any]:
         "live_url": view.url if is_live(found) else "",
         "seen": seen_token(found),
     }
+
+
+def _one_case(view: PageView) -> bool:
+    """Is it one use case's list? Then no row needs to name it."""
+    return len(view.query.values_of("use_case")) == 1
+
+
+def _columns(found: EntryList, view: PageView) -> tuple[Column, ...]:
+    currency = found.company.currency
+    labels = {
+        "Amount": f"Amount, {currency}",
+        "Held": f"Held, {currency}",
+        "Recorded": f"Recorded, {_zone(found)}",
+    }
+    if _one_case(view):
+        labels["Use case, model served · venue"] = "Model served · venue"
+    return tuple(
+        replace(column, label=labels.get(column.label, column.label)) for column in COLUMNS
+    )
 
 
 def is_live(found: EntryList) -> bool:
@@ -126,9 +138,7 @@ def _head(found: EntryList, view: PageView) -> dict[str, Any]:
     elif broken:
         headline = f"{seal_clause(badge)}: {finding_sentence(badge.finding or {})}"
     elif view.query.filters or view.query.period is not None or found.frozen:
-        which = "entry matches and adds" if lines.matches == 1 else "entries match and add"
-        tail = f"{which} up to {total}" if total else "entries match"
-        headline = f"{count} {tail}. {seal_clause(badge)}."
+        headline = f"{_matching(lines.matches, count, total)}. {seal_clause(badge)}."
     else:
         headline = f"{seal_clause(badge)}; what they booked adds up to {total or 'more'}."
     return {
@@ -139,6 +149,13 @@ def _head(found: EntryList, view: PageView) -> dict[str, Any]:
         ),
         "status": Status("broken") if broken else None,
     }
+
+
+def _matching(matches: int, count: str, total: str) -> str:
+    if not matches:
+        return "No entry matches"
+    which = "entry matches and adds" if matches == 1 else "entries match and add"
+    return f"{count} {which} up to {total}" if total else f"{count} entries match"
 
 
 def _subline(found: EntryList) -> str:
@@ -161,6 +178,8 @@ def _subline(found: EntryList) -> str:
 
 def _subtitle(found: EntryList) -> str:
     lines, currency = found.lines, found.company.currency
+    if not lines.matches:
+        return ""
     if lines.amount is None:
         return "more than 100,000 match; full stored precision; filter to see their sum"
     total = figures.money_exact(lines.amount, currency).text
@@ -179,6 +198,7 @@ def _row(line: facade.EntryLine, found: EntryList) -> dict[str, Any]:
         "use_case_url": reverse("use-case", args=[line.use_case_slug])
         if line.use_case_slug
         else "",
+        "envelope": line.envelope,
         "model": line.model,
         "venue": line.venue,
         "tokens": figures.count(line.tokens),

@@ -27,6 +27,8 @@ from o10.kernel import figures
 from o10.kernel.money import Nanos
 from o10.kernel.pageview import Bar, CopyLinks, Link, link_with
 
+DOCUMENT_SHORT = 12
+"""Fields of a document that is shown open."""
 DIMENSION_WORDS = {
     "department": "Department",
     "key": "Key",
@@ -101,6 +103,7 @@ def show_entry(page: EntryPage) -> dict[str, Any]:
         "document": json.dumps(detail.document, indent=2, sort_keys=True, ensure_ascii=False)
         if detail.document
         else "",
+        "document_short": len(detail.document or {}) < DOCUMENT_SHORT,
         "waiting_url": entry_url(line) if proof is None else "",
     }
 
@@ -155,7 +158,7 @@ def _did(page: EntryPage) -> str:
     clauses = {
         "reserve": f"holds {held} for a call",
         "release": f"gives {held} back unused",
-        "expire": f"ends a hold; {unsettled} is unsettled",
+        "expire": f"ends a hold without an answer ({unsettled} unsettled)",
         "write_off": f"writes {unsettled} of unsettled money off",
         "overrun": f"cost {amount} more than was held",
         "deny": "denied a call"
@@ -174,6 +177,8 @@ def _did(page: EntryPage) -> str:
     }
     if line.kind in clauses:
         return clauses[line.kind]
+    if line.amount and line.calls > 1:
+        return f"cost {amount} for {line.calls:,} calls"
     return f"cost {amount}" if line.amount else f"records: {kind_word(line.kind)}"
 
 
@@ -327,6 +332,7 @@ def _correction(page: EntryPage) -> dict[str, Any]:
         facts.append({"term": "If reversed", "text": f"Spent {back} · Left {left}"})
     facts.append({"term": "Needs", "text": "finops or controller, and a second one of them"})
     return {
+        "shown": reversible or undone or detail.reverses is not None,
         "facts": facts,
         "open": may and reversible and not undone and line.seq is not None,
         "why_not": _why_not(may=may, reversible=reversible, undone=undone),

@@ -50,7 +50,7 @@ def show_price(detail: facade.EntryDetail, *, currency: str) -> dict[str, Any] |
         "booked": figures.money_exact(basis.booked, currency),
         "overrun": figures.money_exact(detail.overrun, currency) if detail.overrun else None,
         "facts": _facts(detail, basis),
-        "check": _check(detail, computed, bool(stated), currency),
+        "check": _check(detail, computed, currency),
     }
 
 
@@ -127,11 +127,10 @@ def _usage_words(line: facade.EntryLine) -> str:
     )
 
 
-def _check(
-    detail: facade.EntryDetail, computed: Nanos | None, stated: bool, currency: str
-) -> dict[str, Any]:
+def _check(detail: facade.EntryDetail, computed: Nanos | None, currency: str) -> dict[str, Any]:
     basis, line = detail.basis, detail.line
     booked = basis.booked if basis else line.amount
+    stated = _stated_lines(detail.document)
     if computed is None:
         return {
             "tone": "neutral" if not line.tokens else "warn",
@@ -140,9 +139,8 @@ def _check(
             if not line.tokens
             else "The price book has no rule for this offer at this time.",
         }
-    lines_hold = not stated or all(
-        half_even(quantity * rate, MILLION) == nanos
-        for _, quantity, rate, nanos in _stated_lines(detail.document)
+    lines_hold = all(
+        half_even(quantity * rate, MILLION) == nanos for _, quantity, rate, nanos in stated
     )
     if computed == booked and lines_hold:
         whence = (

@@ -100,14 +100,18 @@ def _head(page: VerifyPage) -> dict[str, Any]:
             "running; the command below does the same by hand."
         )
         status = Status("waiting")
-    else:
-        headline = f"All {entries} verify: nothing was changed, removed or added in between."
+    elif page.looked is not None and page.looked.mode == "full":
+        headline = f"All {entries} verify: nothing was changed, removed or put in between."
         subline = (
-            "Every leaf, chain link, tree hash and signature was recomputed from the rows as "
-            "they stand."
-            if page.looked and page.looked.mode == "full"
-            else "Leaves and chain links are recomputed right behind the seal; the command "
-            "below recomputes everything."
+            "Leaves, chain, tree, signatures, sums and balances were recomputed from the rows "
+            "as they stand."
+        )
+        status = Status("verified")
+    else:
+        headline = f"All {entries} verified as they were sealed, and no finding stands."
+        subline = (
+            "Leaves and chain links are recomputed right behind the seal. A later change of an "
+            "old entry is found by the first command below, or by anybody with a checkpoint."
         )
         status = Status("verified")
     return {

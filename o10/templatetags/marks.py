@@ -70,6 +70,14 @@ REASON_TONES = (
     ("REROUTED", "accent"),
     ("COMMITTED_CAPACITY", "accent"),
     ("PINNED_", "accent"),
+    ("STRATEGY_CHOICE", "accent"),
+    ("MODEL_FORCED", "accent"),
+    ("DOWNGRADED_", "accent"),
+    ("ENVELOPE_SOFT_LIMIT", "warn"),
+    ("CONTINGENCY_USED", "warn"),
+    ("EVAL_MARGINAL", "warn"),
+    ("CLASSIFIER_UNAVAILABLE", "warn"),
+    ("FAIL_OPEN", "warn"),
 )
 """Start of a reason code to tone, first match; every other reason speaks against the call."""
 

@@ -150,8 +150,8 @@ def _subline(screen: DecisionScreen) -> str:
         return "Every call fitted into each envelope above it."
     reason, most = reasons.most_common(1)[0]
     parts = [f"Most denials: {reason}, {most:,}. {Reason(reason).row.meaning}"]
-    slug, met = cases.most_common(1)[0]
-    if len(cases) > 1:
+    (slug, met), *others = cases.most_common(2)
+    if others and met > others[0][1]:
         share = figures.percent(part=met, whole=sum(cases.values())).text
         parts.append(f"{screen.names.get(slug, slug)} met {share} of the denials.")
     return " ".join(parts)
@@ -174,9 +174,9 @@ def _kpis(screen: DecisionScreen, view: PageView) -> list[dict[str, Any]]:
                 "Denied",
                 denied,
                 total,
-                note=f"{figures.money(worst, screen.currency).text} worst case kept"
+                note=f"worst case {figures.money(worst, screen.currency).text}"
                 if worst
-                else "no price or no right: no amount to name"
+                else "none had a price to name"
                 if denied
                 else "none",
             ),
@@ -244,6 +244,7 @@ def _row(row: facade.DecisionRow, screen: DecisionScreen) -> dict[str, Any]:
         "known": row.use_case in screen.names,
         "asked": row.asked,
         "offer": row.offer if goes else "",
+        "as_asked": goes and row.offer == row.asked,
         "outcome": row.outcome,
         "would": row.would if row.would != row.outcome else "",
         "reason": row.codes[0] if row.codes else "",

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import time
 import uuid
 
 import grimp
@@ -103,6 +104,18 @@ def test_the_database_away_is_503_with_a_time_to_wait(router, monkeypatch, failu
         assert int(answer.headers["Retry-After"]) >= 1
         assert answer.told["retry"] == "same"
         assert b"hunter2" not in answer.body
+
+
+def test_no_server_at_all_is_503_and_no_wait(router, secret, monkeypatch, tmp_path):
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "HOST", str(tmp_path))
+    started = time.monotonic()
+    for verb in VERBS:
+        answer = router.post(verb, GOOD)
+        assert (answer.status, answer.told["code"]) == (503, "unavailable")
+    assert time.monotonic() - started < 5
+    monkeypatch.undo()
+    assert router.post("authorize:dry-run", GOOD).status == 200
 
 
 def test_a_connection_that_died_is_replaced_before_the_next_call(router, database_urls):

@@ -25,7 +25,7 @@ _VENUES: Final = 4
 _UID_AT: Final = 26
 _AMOUNT_AT: Final = 126
 _HELD_AT: Final = 138
-_PAIR: Final = struct.Struct(">q4xq")
+_NANOS: Final = struct.Struct(">q")
 _KEY_ROW: Final = struct.Struct(">hiqiii16si32s")
 
 
@@ -92,7 +92,8 @@ def copy_streams(
             image = bytearray(shapes[number % len(shapes)])
             uid = (origin + (number << 32) | 0x8 << 76 | 0b10 << 62).to_bytes(16, "big")
             image[_UID_AT : _UID_AT + 16] = uid
-            _PAIR.pack_into(image, _AMOUNT_AT, number % 10_000_019, -(number % 10_000_019))
+            _NANOS.pack_into(image, _AMOUNT_AT, number % 10_000_019)
+            _NANOS.pack_into(image, _HELD_AT, -(number % 10_000_019))
             images.append(bytes(image))
             leaves.append(sha256(LEAF_PREFIX + image).digest())
             uids.append(uid)

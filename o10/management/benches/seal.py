@@ -24,6 +24,7 @@ ROWS = 200_000
 BATCH = 1_000
 PRODUCERS = 2
 REST_S = 0.05
+GIVE_UP_S = 60.0
 
 
 def run(*, rounds: int, rows: int = ROWS) -> Bench:
@@ -102,8 +103,10 @@ def _produce(streams: Sequence[ledger.Streams], connection: "psycopg.Connection[
 def _seal(company: ledger.LedgerRow, rows: int, connection: "psycopg.Connection[Any]") -> None:
     """The loop of `ledger_seal`, until so many more are sealed."""
     sealer = _open(company, connection)
-    target = sealer.seq + rows
+    target, deadline = sealer.seq + rows, time.monotonic() + GIVE_UP_S
     while sealer.seq < target:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"sealed {sealer.seq} of {target}: did a producer fail?")
         if not ledger.seal_once(sealer, now=clock.now()).full:
             time.sleep(REST_S)
 

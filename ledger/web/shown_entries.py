@@ -1,7 +1,7 @@
 """How does the list of entries stand in its template?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ from ledger.web.shown import (
 )
 from o10.kernel import figures
 from o10.kernel.cursorview import CursorPage
-from o10.kernel.pageview import Bar, Column, Link, PageView, PeriodMenu
+from o10.kernel.pageview import Bar, Link, PageView, PeriodMenu
 from o10.kernel.periods import day_start, zone_of
 from o10.kernel.viewquery import PeriodRange
 
@@ -36,18 +36,6 @@ LABELS = {
     "since": "Since",
     "until": "Before",
 }
-COLUMNS = (
-    Column("Entry"),
-    Column("Recorded"),
-    Column("Kind"),
-    Column("Use case, model served · venue"),
-    Column("Tokens", num=True),
-    Column("Price v.", num=True, hint="version of the price book"),
-    Column("Amount", num=True, hint="effect on Spent, full stored precision"),
-    Column("Held", num=True, hint="effect on money held for open calls"),
-    Column("Decision and first reason"),
-    Column("Leaf", hint="hash of the entry's bytes"),
-)
 MONTHS_OFFERED = 13
 DAYS_OFFERED = 14
 
@@ -82,7 +70,8 @@ def show_entries(*, found: EntryList, view: PageView) -> dict[str, Any]:
         "bar": _bar(found, view, choices, exports),
         "notices": found.notices,
         "subtitle": _subtitle(found),
-        "columns": _columns(found, view),
+        "zone": _zone(found),
+        "currency": found.company.currency,
         "one_case": _one_case(view),
         "rows": [_row(line, found) for line in found.lines.items],
         "pages": found.pages,
@@ -96,20 +85,6 @@ def show_entries(*, found: EntryList, view: PageView) -> dict[str, Any]:
 def _one_case(view: PageView) -> bool:
     """Is it one use case's list? Then no row needs to name it."""
     return len(view.query.values_of("use_case")) == 1
-
-
-def _columns(found: EntryList, view: PageView) -> tuple[Column, ...]:
-    currency = found.company.currency
-    labels = {
-        "Amount": f"Amount, {currency}",
-        "Held": f"Held, {currency}",
-        "Recorded": f"Recorded, {_zone(found)}",
-    }
-    if _one_case(view):
-        labels["Use case, model served · venue"] = "Model served · venue"
-    return tuple(
-        replace(column, label=labels.get(column.label, column.label)) for column in COLUMNS
-    )
 
 
 def is_live(found: EntryList) -> bool:

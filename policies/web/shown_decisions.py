@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.urls import reverse
 from o10.kernel import figures
 from o10.kernel.cursorview import CursorPage
 from o10.kernel.figures import Figure
-from o10.kernel.pageview import Bar, Column, Link, PageView, PeriodMenu
+from o10.kernel.pageview import Bar, Link, PageView, PeriodMenu
 from o10.kernel.periods import zone_of
 from o10.kernel.viewquery import PeriodRange
 from o10.wire.decisions import Mode, Outcome
@@ -25,16 +25,6 @@ LABELS = {
     "model": "Model",
     "status": "Mode",
 }
-COLUMNS = (
-    Column("Time"),
-    Column("Use case"),
-    Column("Model asked"),
-    Column("Route", hint="offer named in the answer"),
-    Column("Decision"),
-    Column("First reason"),
-    Column("Worst case", num=True, hint="held when the call goes ahead, full precision"),
-    Column("Key"),
-)
 MONTHS_OFFERED = 13
 OUTCOME_WORDS = {each.value: each.value.replace("_", " ") for each in Outcome}
 
@@ -89,14 +79,8 @@ def show_decisions(*, screen: DecisionScreen, view: PageView) -> dict[str, Any]:
         "chart": _chart(screen) if screen.hours and screen.total else None,
         "denied": _denied(screen, view),
         "denied_total": screen.of(Outcome.DENY),
-        "columns": tuple(
-            replace(column, label=f"{column.label}, {screen.currency}")
-            if column.label == "Worst case"
-            else replace(column, label=f"Time, {_zone(screen.time_zone)}")
-            if column.label == "Time"
-            else column
-            for column in COLUMNS
-        ),
+        "zone": _zone(screen.time_zone),
+        "currency": screen.currency,
         "rows": [_row(row, screen) for row in screen.rows],
         "pages": screen.pages,
         "export_links": exports,

@@ -59,12 +59,12 @@ class DemoUseCase:
 
 
 DEPARTMENTS = (
-    ("cx", "Customer experience", 140_000),
+    ("cx", "Customer experience", 104_000),
     ("engineering", "Engineering", 42_000),
     ("legal", "Legal and risk", 76_000),
-    ("growth", "Growth", 30_000),
+    ("growth", "Growth", 24_000),
 )
-COMPANY_CAP = 300_000
+COMPANY_CAP = 250_000
 
 PEOPLE = (
     DemoPerson("cfo@northwind.example", "Clara Weiss", Role.CFO),
@@ -90,8 +90,8 @@ USE_CASES = (
         420,
         290,
         120,
-        98_000,
-        78_000,
+        66_000,
+        54_000,
     ),
     DemoUseCase(
         "agent-collections",
@@ -196,8 +196,8 @@ USE_CASES = (
         0,
         980,
         0,
-        15_000,
-        11_000,
+        10_000,
+        7_500,
     ),
     DemoUseCase(
         "meeting-summaries",

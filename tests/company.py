@@ -100,8 +100,6 @@ def committed_company(database_urls: Any, blocker: Any, now: datetime) -> Iterat
 
 def count_rows(urls: Any) -> dict[str, int]:
     """How many rows has each table that a refused request must not touch?"""
+    counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in COUNTED)
     with psycopg.connect(urls.superuser_url, autocommit=True) as connection:
-        return {
-            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in COUNTED
-        }
+        return dict(connection.execute(counts).fetchall())

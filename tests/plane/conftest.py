@@ -5,9 +5,11 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from o10.access import keys, operations
 from o10.access.roles import Role
@@ -104,20 +106,22 @@ def unreachable(environ: dict[str, Any], start_response: Any) -> Any:
     raise AssertionError(f"{environ['PATH_INFO']} reached Django")
 
 
-def make_app(settings: Any, *, hot: bool) -> Callable[..., Any]:  # noqa: FBT001
+@cache
+def make_app(*, hot: bool) -> Callable[..., Any]:  # noqa: FBT001
+    """Both ways in; made once, since Django's handler loads every static file."""
     from django.core.wsgi import get_wsgi_application
 
     from o10.problems import render_problem
     from policies.plane.app import PlaneApp
 
-    settings.O10_HOT_PATH = hot
-    return PlaneApp(get_wsgi_application(), render_problem)
+    with override_settings(O10_HOT_PATH=hot):
+        return PlaneApp(get_wsgi_application(), render_problem)
 
 
 @pytest.fixture(params=["hot", "django"])
-def app(request: pytest.FixtureRequest, settings: Any, company: Company) -> Any:
+def app(request: pytest.FixtureRequest, company: Company) -> Any:
     """Each test runs both ways."""
-    return make_app(settings, hot=request.param == "hot")
+    return make_app(hot=request.param == "hot")
 
 
 @pytest.fixture(autouse=True)

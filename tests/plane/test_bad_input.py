@@ -261,11 +261,11 @@ def test_an_unknown_verb_is_no_page(router):
     assert code_of(answer) == (404, "not_found")
 
 
-def test_the_same_problem_in_the_same_words_through_both_doors(settings, company, secret):
+def test_the_same_problem_in_the_same_words_through_both_doors(company, secret):
     from .conftest import make_app
 
-    hot = Way(make_app(settings, hot=True), secret())
-    cold = Way(make_app(settings, hot=False), hot.secret)
+    hot = Way(make_app(hot=True), secret())
+    cold = Way(make_app(hot=False), hot.secret)
     for verb in VERBS:
         for body in (b"{", b"{}", b'{"a": 1}'):
             keys.forget()

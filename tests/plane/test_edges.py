@@ -62,7 +62,7 @@ def test_with_the_switch_off_all_goes_through_django(settings, company, secret):
         cold.post("authorize", GOOD)
 
 
-def test_a_person_with_a_session_may_ask_but_not_spend(settings, company, client, clock):
+def test_a_person_with_a_session_may_ask_but_not_spend(company, client, clock):
     from o10.access import operations
 
     person = operations.create_person(
@@ -75,7 +75,7 @@ def test_a_person_with_a_session_may_ask_but_not_spend(settings, company, client
     )
     client.force_login(person)
     cookie = f"sessionid={client.cookies['sessionid'].value}"
-    way = Way(make_app(settings, hot=True), None)
+    way = Way(make_app(hot=True), None)
     csrf = "a" * 32
     sent = {"cookie": f"{cookie}; csrftoken={csrf}", "x_csrftoken": csrf}
     assert way.post("authorize:dry-run", GOOD, **sent).status == 200

@@ -14,6 +14,8 @@ from django.template.loader import get_template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from o10.wire.reasons import REASONS, Effect, Reason
+
 register = template.Library()
 
 Number = int | Decimal | float
@@ -62,24 +64,14 @@ STATUS_TONES = {
 
 TONES = frozenset({"favourable", "adverse", "warn", "accent", "neutral"})
 
-REASON_TONES = (
-    ("OK_", "favourable"),
-    ("CAPPED_", "warn"),
-    ("APPROVAL_REQUIRED", "warn"),
-    ("RIGHTSIZED", "accent"),
-    ("REROUTED", "accent"),
-    ("COMMITTED_CAPACITY", "accent"),
-    ("PINNED_", "accent"),
-    ("STRATEGY_CHOICE", "accent"),
-    ("MODEL_FORCED", "accent"),
-    ("DOWNGRADED_", "accent"),
-    ("ENVELOPE_SOFT_LIMIT", "warn"),
-    ("CONTINGENCY_USED", "warn"),
-    ("EVAL_MARGINAL", "warn"),
-    ("CLASSIFIER_UNAVAILABLE", "warn"),
-    ("FAIL_OPEN", "warn"),
-)
-"""Start of a reason code to tone, first match; every other reason speaks against the call."""
+EFFECT_TONES = {
+    Effect.DENY: "adverse",
+    Effect.HOLD: "warn",
+    Effect.CAPS: "warn",
+    Effect.REROUTE: "accent",
+    Effect.ALLOW: "warn",
+}
+"""What a reason usually does to a call, to tone; a plain yes is favourable."""
 
 
 @register.simple_tag
@@ -106,7 +98,11 @@ def status(word: str, tone: str = "") -> dict[str, str]:
 @register.inclusion_tag("_components/_reason.html")
 def reason(code: str, tone: str = "") -> dict[str, str]:
     """How does a reason code stand on a page?"""
-    found = next((each for start, each in REASON_TONES if code.startswith(start)), "adverse")
+    found = "warn"
+    if code in Reason.__members__:
+        row = REASONS[Reason[code]]
+        plain = row.effects[0] is Effect.ALLOW and code.startswith("OK_")
+        found = "favourable" if plain else EFFECT_TONES[row.effects[0]]
     return {"code": code, "tone": tone if tone in TONES else found}
 
 

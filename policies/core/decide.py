@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from o10.kernel.money import Nanos, amount_text
-from o10.kernel.periods import label
 from o10.kernel.rates import Rates
 from o10.wire.decisions import Mode, Outcome, ReasonEntry
 from o10.wire.reasons import Again, Reason
@@ -346,11 +345,11 @@ def _budgets(case: _Case, left_now: Left) -> tuple[_Budget, ...]:
     deepest = len(case.path) - 1
     own = left_now.path[deepest]
     budgets.append(
-        _Budget(Reason.ENVELOPE_HARD_LIMIT, left(own), _name_at(case, deepest), deepest)
+        _Budget(Reason.ENVELOPE_HARD_LIMIT, left(own), _named(case, deepest), deepest)
     )
     above = binding(left_now.path[:deepest])
     if above is not None:
-        name = _name_at(case, above.index)
+        name = _named(case, above.index)
         budgets.append(
             _Budget(Reason.PARENT_ENVELOPE_EXHAUSTED, above.available, name, above.index)
         )
@@ -441,7 +440,7 @@ def _fits(case: _Case, left_now: Left, worst: WorstCase) -> ReasonEntry:
             code=Reason.OK_UNLIMITED, detail="No envelope of the path has a cap."
         )
     rest = amount_text(tightest.available - worst.nanos)
-    name = _name_at(case, tightest.index)
+    name = _named(case, tightest.index)
     return ReasonEntry(
         code=Reason.OK_WITHIN_ENVELOPE,
         detail=f"At most {amount_text(worst.nanos)}; {name} keeps {rest}.",
@@ -499,12 +498,9 @@ def _ordered(notes: Sequence[ReasonEntry]) -> tuple[ReasonEntry, ...]:
     return tuple(sorted(firsts.values(), key=lambda note: note.code.number))
 
 
-def _name_at(case: _Case, level: int) -> str:
-    """How is this envelope called on a screen: its name and its period?"""
-    rule, place = case.path[level], _place(case)
-    if place is None:
-        return rule.name
-    return f"{rule.name} / {label(place.periods[level], rule.time_zone)}"
+def _named(case: _Case, level: int) -> str:
+    place = _place(case)
+    return place.name_at(level) if place else case.path[level].name
 
 
 def _place(case: _Case) -> Place | None:

@@ -8,10 +8,18 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
 from hashlib import sha256
 
 from o10.kernel.money import Nanos
-from o10.kernel.periods import FiscalCalendar, OutsidePeriod, Period, PeriodKind, period_at
+from o10.kernel.periods import (
+    FiscalCalendar,
+    OutsidePeriod,
+    Period,
+    PeriodKind,
+    label,
+    period_at,
+)
 from o10.wire.reasons import Reason
 
 FORMAT = "o10-policy-v1"
@@ -75,6 +83,10 @@ class EnvelopeRule:
     state: str
     epoch: int
 
+    def name_in(self, period: Period) -> str:
+        """How is this envelope called in this period? "Support / Nov 2026"."""
+        return _name(self.name, period, self.time_zone, _frozen(self.fiscal))
+
     @property
     def cap_nanos(self) -> Nanos | None:
         """Which cap do its balances get? None for a soft envelope: it informs, never denies."""
@@ -115,6 +127,10 @@ class Place:
 
     path: tuple[EnvelopeRule, ...]
     periods: tuple[Period, ...]
+
+    def name_at(self, level: int) -> str:
+        """How is this envelope called on a screen: its name and its period?"""
+        return self.path[level].name_in(self.periods[level])
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +262,16 @@ def fiscal_calendar(stored: Mapping[str, object] | None) -> FiscalCalendar | Non
         pattern=pattern,  # type: ignore[arg-type]
         long_years=frozenset(int(year) for year in stored.get("long_years") or ()),  # type: ignore[attr-defined]
     )
+
+
+@lru_cache(maxsize=4_096)
+def _name(name: str, period: Period, time_zone: str, fiscal: str | None) -> str:
+    calendar = None if fiscal is None else fiscal_calendar(json.loads(fiscal))
+    return f"{name} / {label(period, time_zone, calendar)}"
+
+
+def _frozen(fiscal: Mapping[str, object] | None) -> str | None:
+    return None if fiscal is None else json.dumps(fiscal, sort_keys=True)
 
 
 def _scope_of(rule: EnvelopeRule) -> tuple[str, int | None]:

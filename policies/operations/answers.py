@@ -7,7 +7,6 @@ import msgspec
 
 from o10.kernel import ids
 from o10.kernel.money import Money, Nanos
-from o10.kernel.periods import label
 from o10.wire import token
 from o10.wire.decisions import (
     Caps,
@@ -102,14 +101,12 @@ def _envelopes(ruling: Ruling, left_now: Left, held: Nanos) -> tuple[EnvelopeVie
     if place is None or len(left_now.path) != len(place.path):
         return ()
     views = []
-    for index, (rule, period, balance) in enumerate(
-        zip(place.path, place.periods, left_now.path, strict=True)
-    ):
+    for index, (rule, balance) in enumerate(zip(place.path, left_now.path, strict=True)):
         available = left(balance)
         views.append(
             EnvelopeView.of(
                 public_id=rule.public,
-                name=f"{rule.name} / {label(period, rule.time_zone)}",
+                name=place.name_at(index),
                 cap_nanos=balance.cap,
                 settled_nanos=balance.settled,
                 held_nanos=balance.held + held,

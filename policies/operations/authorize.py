@@ -25,10 +25,10 @@ from policies.core.instants import unix_ms
 from policies.core.record import content_hash, decision_record
 from policies.operations import statements
 from policies.operations.answers import decision_answer, reservation_view
-from policies.operations.grant_exact import PolicyChanged, grant_exact
+from policies.operations.grant_exact import Granted, PolicyChanged, grant_exact
 from policies.operations.log_decision import DecisionRow, insert_decision, is_flood
 from policies.operations.questions import Asked, Numbers, ask, left_from, numbers_of
-from policies.operations.reservations import NewReservation, insert_reservation
+from policies.operations.reservations import NewReservation
 from policies.queries.current_policy import believed_policy, current_policy
 from policies.queries.standing import READ_STANDING, Standing, standing_of
 
@@ -117,7 +117,8 @@ def dry_run(*, request: Authorize, caller: Caller, now: datetime) -> bytes:
         asked, standing = _look(call, Action.DRY_RUN)
         if standing.stamp == asked.policy.stamp:
             left_now = left_from(asked, standing.balances)
-            return encode(_answer(_decided(call, asked, left_now, Numbers()), None))
+            ruling = _ruling(asked, left_now)
+            return encode(_answer(_decided(call, asked, ruling, left_now, Numbers()), None))
         current_policy()
     raise ServiceUnavailable(what="a steady policy", retry_after_s=1)
 
@@ -146,8 +147,7 @@ def _look(call: _Call, verb: Action) -> tuple[Asked, Standing]:
         [
             call.caller.key_id,
             repeatable or "",
-            list(asked.cells.envelopes),
-            list(asked.cells.periods),
+            *asked.cells.as_arrays,
         ],
     )
     return asked, standing_of(found)
@@ -156,20 +156,21 @@ def _look(call: _Call, verb: Action) -> tuple[Asked, Standing]:
 def _write_down(call: _Call, asked: Asked, left_now: Left) -> bytes:
     """Decides on what was seen, then writes it in the way its outcome asks for."""
     numbers = numbers_of(asked=asked, caller=call.caller, now=call.now)
-    decided = _decided(call, asked, left_now, numbers)
-    if decided.ruling.would.goes and not decided.ruling.holds:
+    ruling = _ruling(asked, left_now)
+    if ruling.would.goes and not ruling.holds:
+        decided = _decided(call, asked, ruling, left_now, numbers)
         return _write_unentered(decided, folded=0)
-    if is_flood(caller=call.caller, asked=asked, ruling=decided.ruling):
+    if is_flood(caller=call.caller, asked=asked, ruling=ruling):
+        decided = _decided(call, asked, ruling, left_now, numbers)
         return _write_unentered(decided, folded=1)
-    return _write_entered(decided)
+    return _write_entered(call, asked, ruling, left_now, numbers)
 
 
-def _decided(call: _Call, asked: Asked, left_now: Left, numbers: Numbers) -> _Decided:
-    ruling = decide(question=asked.question, snapshot=asked.policy.snapshot, left=left_now)
-    return _with_record(call, asked, ruling, left_now, numbers)
+def _ruling(asked: Asked, left_now: Left) -> Ruling:
+    return decide(question=asked.question, snapshot=asked.policy.snapshot, left=left_now)
 
 
-def _with_record(
+def _decided(
     call: _Call, asked: Asked, ruling: Ruling, left_now: Left, numbers: Numbers
 ) -> _Decided:
     record = decision_record(
@@ -182,40 +183,35 @@ def _with_record(
     return _Decided(call, asked, ruling, left_now, numbers, record, content_hash(record))
 
 
-def _write_entered(decided: _Decided) -> bytes:
-    """A hold or a denial with an entry of its own."""
+def _write_entered(
+    call: _Call, asked: Asked, seen: Ruling, left_now: Left, numbers: Numbers
+) -> bytes:
+    """A hold or a denial with an entry of its own; a yes is decided again under the lock."""
     answers: list[bytes] = []
 
     def run(uid: UUID) -> list[ledger.Draft]:
-        final, opened, version = _under_lock(decided)
+        granted = Granted(seen, left_now, 0, ())
+        if seen.holds and asked.place is not None:
+            granted = grant_exact(
+                asked=asked, place=asked.place, actor_id=numbers.actor, now=call.now
+            )
+        final = _decided(call, asked, granted.ruling, granted.left, numbers)
         answers.append(_write_rows(final, entry_uid=uid, folded=0))
-        entry = _reserve(final, uid, version) if final.ruling.holds else _deny(final, uid)
-        return [*opened, entry]
+        if final.ruling.holds:
+            return [*granted.drafts, _reserve(final, uid, granted.version)]
+        return [*granted.drafts, _deny(final, uid)]
 
     written = ledger.write(
         ledger_id=ledger.COMPANY_LEDGER,
         scope="authorize",
-        key=decided.call.key,
-        request_hash=decided.call.request_hash,
-        origin_ms=decided.call.origin_ms,
+        key=call.key,
+        request_hash=call.request_hash,
+        origin_ms=call.origin_ms,
         run=run,
     )
     if written.replayed is not None:
-        raise AnsweredBefore(key=decided.call.key)
+        raise AnsweredBefore(key=call.key)
     return answers[0]
-
-
-def _under_lock(
-    decided: _Decided,
-) -> tuple[_Decided, tuple[ledger.Draft, ...], int]:
-    asked = decided.asked
-    if not decided.ruling.holds or asked.place is None:
-        return decided, (), 0
-    granted = grant_exact(
-        asked=asked, place=asked.place, actor_id=decided.numbers.actor, now=decided.call.now
-    )
-    final = _with_record(decided.call, asked, granted.ruling, granted.left, decided.numbers)
-    return final, granted.drafts, granted.version
 
 
 def _write_unentered(decided: _Decided, *, folded: int) -> bytes:
@@ -243,15 +239,13 @@ def _write_rows(decided: _Decided, *, entry_uid: UUID | None, folded: int) -> by
             ruling=ruling,
             record=decided.record,
             answer=answer,
-            reservation=hold.id if hold else None,
+            hold=hold,
             entry_uid=entry_uid,
             folded=folded,
         )
     )
     if not fresh:
         raise AnsweredBefore(key=call.key)
-    if hold is not None:
-        insert_reservation(hold)
     return answer
 
 

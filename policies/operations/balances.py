@@ -79,6 +79,12 @@ class Cells:
     periods: tuple[datetime, ...]
 
     @property
+    def as_arrays(self) -> tuple[str, str]:
+        """How do the two columns go to the server? Array texts cost a tenth of lists."""
+        periods = ",".join(f'"{each.isoformat()}"' for each in self.periods)
+        return f"{{{','.join(map(str, self.envelopes))}}}", f"{{{periods}}}"
+
+    @property
     def leaf(self) -> int:
         """Which envelope do entries name? The deepest; 0 = none."""
         return self.envelopes[-1] if self.envelopes else 0
@@ -119,7 +125,7 @@ def lock(cells: Cells) -> Locked:
     version = _lock_tree(cells.root) + 1
     if not cells.envelopes:
         return Locked(version, ())
-    found = statements.rows(LOCK_BALANCES, [list(cells.envelopes), list(cells.periods)])
+    found = statements.rows(LOCK_BALANCES, cells.as_arrays)
     return Locked(version, in_path_order(cells, found))
 
 
@@ -151,8 +157,7 @@ def move(
             change.unguarded,
             version,
             taken,
-            list(cells.envelopes),
-            list(cells.periods),
+            *cells.as_arrays,
         ],
     )
     if cursor.rowcount != len(cells.envelopes):

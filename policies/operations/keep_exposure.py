@@ -97,8 +97,7 @@ def _apply(root: int, sums: dict[Cell, _Sum], effects: Sequence[ledger.Effect]) 
         APPLY,
         [
             locked.version,
-            list(cells.envelopes),
-            list(cells.periods),
+            *cells.as_arrays,
             [sums[cell].settled for cell in order],
             [sums[cell].held for cell in order],
             [sums[cell].unsettled for cell in order],

@@ -16,6 +16,11 @@ from o10.wire.decisions import Outcome
 from policies.core.decide import Ruling
 from policies.operations import statements
 from policies.operations.questions import Asked
+from policies.operations.reservations import (
+    INSERT_RESERVATION,
+    NewReservation,
+    reservation_values,
+)
 
 DENIALS_A_SECOND = 10
 """Entries of their own for one key, use case and first reason; the rest is folded."""
@@ -28,6 +33,9 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 
     %s::jsonb, %s)
 ON CONFLICT (caller, request_id) WHERE request_id <> '' DO NOTHING
 """
+
+INSERT_WITH_HOLD = f"WITH hold AS ({INSERT_RESERVATION}) {INSERT_DECISION}"
+"""Both rows in one statement: a round trip less on every yes."""
 
 COUNT_DENIALS = """
 SELECT count(*) FROM (
@@ -49,22 +57,25 @@ class DecisionRow:
     ruling: Ruling
     record: Mapping[str, Any]
     answer: bytes
-    reservation: UUID | None
+    hold: NewReservation | None
     entry_uid: UUID | None
     folded: int
 
 
 def insert_decision(row: DecisionRow) -> int:
-    """How many rows were written? 0 = this request id was answered before.
+    """How many decisions were written? 0 = this request id was answered before.
 
-    Run inside a transaction.
+    The hold is written with it. Run inside a transaction, which must end when it is 0.
     """
     asked, ruling = row.asked, row.ruling
     request, price = asked.question.request, asked.question.price
     first = ruling.reasons[0].code
+    hold = row.hold
+    statement = INSERT_DECISION if hold is None else INSERT_WITH_HOLD
     cursor = statements.run(
-        INSERT_DECISION,
+        statement,
         [
+            *([] if hold is None else reservation_values(hold)),
             row.id,
             row.caller.key_id,
             request.request_id or "",
@@ -80,7 +91,7 @@ def insert_decision(row: DecisionRow) -> int:
             first.number,
             price.model if price else (request.model or ""),
             ruling.worst.nanos if ruling.worst else 0,
-            row.reservation,
+            None if hold is None else hold.id,
             row.entry_uid,
             bool(row.folded),
             asked.policy.snapshot.version,

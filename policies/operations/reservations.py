@@ -160,44 +160,40 @@ class Hold:
         return ledger.Draft(**{**common, **fields})
 
 
-def insert_reservation(new: NewReservation) -> None:
-    """Writes a new hold down. Run inside the transaction that took the money."""
+def reservation_values(new: NewReservation) -> list[object]:
+    """With which parameters does INSERT_RESERVATION write this hold down?"""
     asked, price = new.asked, new.asked.question.price
     request, numbers = asked.question.request, new.numbers
     labels = question_labels(request)
-    statements.run(
-        INSERT_RESERVATION,
-        [
-            new.id,
-            new.holds,
-            new.caller,
-            numbers.actor,
-            asked.rule.id if asked.rule else 0,
-            asked.cells.root,
-            list(asked.cells.envelopes),
-            list(asked.cells.periods),
-            numbers.dims,
-            labels.get("run", ""),
-            price.model if price else (request.model or ""),
-            price.venue if price else (request.venue or ""),
-            (price.region if price else request.region) or "",
-            price.tier if price else "",
-            numbers.offer,
-            numbers.venue,
-            numbers.model,
-            price.price_version if price else 0,
-            asked.policy.snapshot.version,
-            new.decision_id,
-            new.decision,
-            json.dumps(_shape(new), ensure_ascii=False),
-            new.input_bound,
-            new.max_output_tokens,
-            new.amount,
-            new.amount,
-            new.authorized_at,
-            new.expires_at,
-        ],
-    )
+    return [
+        new.id,
+        new.holds,
+        new.caller,
+        numbers.actor,
+        asked.rule.id if asked.rule else 0,
+        asked.cells.root,
+        *asked.cells.as_arrays,
+        numbers.dims,
+        labels.get("run", ""),
+        price.model if price else (request.model or ""),
+        price.venue if price else (request.venue or ""),
+        (price.region if price else request.region) or "",
+        price.tier if price else "",
+        numbers.offer,
+        numbers.venue,
+        numbers.model,
+        price.price_version if price else 0,
+        asked.policy.snapshot.version,
+        new.decision_id,
+        new.decision,
+        json.dumps(_shape(new), ensure_ascii=False),
+        new.input_bound,
+        new.max_output_tokens,
+        new.amount,
+        new.amount,
+        new.authorized_at,
+        new.expires_at,
+    ]
 
 
 def _shape(new: NewReservation) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg.types.numeric import Int8Dumper
 
 Row = tuple[Any, ...]
@@ -20,7 +20,10 @@ def run(statement: str, parameters: Sequence[object]) -> psycopg.Cursor[Row]:
 
     Raises: the errors of django.db, like any other statement.
     """
-    connection.ensure_connection()
+    # Looked up once: each attribute of Django's proxy costs as much as sending a statement.
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.connection is None:
+        connection.ensure_connection()
     with connection.wrap_database_errors:
         cursor = psycopg.Cursor(connection.connection)
         # One type for every integer: by size, each mix of sizes would be a plan of its own.

@@ -1,19 +1,29 @@
 """Which path leads to which door?"""
 
 from django.conf import settings
+from django.contrib import admin
 from django.urls import include, path
 
+import ledger.web.page_urls
+import ledger.web.urls
+import policies.plane.views
+import policies.web.page_urls
+import policies.web.urls
+import reports.web.urls
+from o10 import frame, health, openapi
+from o10.access import web as sign_in
+
 urlpatterns = [
-    path("", include("o10.access.web")),
-    path("", include("o10.health")),
-    path("", include("o10.frame")),
-    path("api/", include("o10.openapi")),
-    path("api/v1/", include("policies.plane.views")),
-    path("api/v1/", include("policies.web.urls")),
-    path("api/v1/", include("ledger.web.urls")),
-    path("", include("ledger.web.page_urls")),
-    path("", include("policies.web.page_urls")),
-    path("", include("reports.web.urls")),
+    path("", include(sign_in)),
+    path("", include(health)),
+    path("", include(frame)),
+    path("api/", include(openapi)),
+    path("api/v1/", include(policies.plane.views)),
+    path("api/v1/", include(policies.web.urls)),
+    path("api/v1/", include(ledger.web.urls)),
+    path("", include(ledger.web.page_urls)),
+    path("", include(policies.web.page_urls)),
+    path("", include(reports.web.urls)),
 ]
 
 handler400 = "o10.problems.bad_request"
@@ -22,6 +32,4 @@ handler404 = "o10.problems.not_found"
 handler500 = "o10.problems.server_error"
 
 if settings.DEBUG:
-    from django.contrib import admin
-
     urlpatterns.append(path("admin/", admin.site.urls))

@@ -62,7 +62,6 @@ def change_envelope(
     """
     check_may_change(actor, change)
     check_envelope(change, now=now)
-    actor_id = actor_number(actor.actor, now=now)
     row = find_envelope(envelope)
 
     def run(uid: UUID) -> list[ledger.Draft]:
@@ -70,6 +69,8 @@ def change_envelope(
         fresh = Envelope.objects.select_related("use_case", "parent").get(id=row.id)
         if expected_version is not None and fresh.version != expected_version:
             raise PreconditionFailed(envelope=envelope, version=fresh.version)
+        # Here, so that a refused change leaves no number of its caller behind.
+        actor_id = actor_number(actor.actor, now=now)
         return _apply(fresh, change, uid, actor, actor_id, now)
 
     ledger.write(

@@ -70,11 +70,12 @@ def create_envelope(
     if actor.role not in DECIDES_MONEY:
         raise Forbidden(action=Action.CHANGE_ENVELOPE.value, role=actor.role.value)
     check_envelope(draft, now=now)
-    actor_id = actor_number(actor.actor, now=now)
 
     def run(uid: UUID) -> list[ledger.Draft]:
         lock_governance()
         row = _insert(draft, now)
+        # Here, so that a refused change leaves no number of its caller behind.
+        actor_id = actor_number(actor.actor, now=now)
         check_null_cap(row)
         check_amount_fits(row)
         drafts = _begin(row, uid, actor_id, draft.reason, now)

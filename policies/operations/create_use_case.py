@@ -43,7 +43,6 @@ def create_department(*, slug: str, name: str, actor: Caller, now: datetime) -> 
     Raises: Forbidden (`forbidden`); ValidationFailed.
     """
     check(caller=actor, action=Action.CHANGE_USE_CASE)
-    check_use_case(UseCaseChange(name=name))
     check_use_case(UseCaseDraft(slug=slug, name=name, department=slug))
     with transaction.atomic():
         Department.objects.bulk_create(
@@ -62,11 +61,12 @@ def create_use_case(
     """
     check(caller=actor, action=Action.CHANGE_USE_CASE)
     check_use_case(draft)
-    actor_id = actor_number(actor.actor, now=now)
 
     def run(uid: UUID) -> Sequence[ledger.Draft]:
         lock_governance()
         row = _insert(draft, now)
+        # Here, so that a refused change leaves no number of its caller behind.
+        actor_id = actor_number(actor.actor, now=now)
         bind_use_case(row, actor_id, now)
         return publish_policy(
             change=f"use case {row.slug} registered",
@@ -92,11 +92,11 @@ def change_use_case(
     check(caller=actor, action=Action.CHANGE_USE_CASE)
     check_see_use_case(caller=actor, slug=slug)
     check_use_case(change)
-    actor_id = actor_number(actor.actor, now=now)
 
     def run(uid: UUID) -> Sequence[ledger.Draft]:
         lock_governance()
         row = _change(slug, change, now)
+        actor_id = actor_number(actor.actor, now=now)
         bind_use_case(row, actor_id, now)
         published = publish_policy(
             change=f"use case {slug} changed",

@@ -63,8 +63,7 @@ def extend(*, request: Extend, caller: Caller, now: datetime) -> bytes:
     for _ in range(_TRIES):
         policy = current_policy()
         asked = _ask(request, hold, caller, policy, now)
-        numbers = numbers_of(asked=asked, caller=caller, now=now)
-        extension = _Extension(request, caller, now, policy, asked, numbers)
+        extension = _Extension(request, caller, now, policy, asked, Numbers())
         try:
             return _write(extension, hold)
         except PolicyChanged:
@@ -77,7 +76,9 @@ def _write(extension: _Extension, seen: Hold) -> bytes:
     answers: list[bytes] = []
 
     def run(uid: UUID) -> list[ledger.Draft]:
-        answer, drafts = _extend(extension, seen, uid)
+        # Numbers before locks; in here, so that a refused extend leaves none behind.
+        numbers = numbers_of(asked=extension.asked, caller=extension.caller, now=now)
+        answer, drafts = _extend(replace(extension, numbers=numbers), seen, uid)
         keep_answer(uid=uid, verb="extend", reservation=seen.id, answer=answer, now=now)
         answers.append(answer)
         return drafts

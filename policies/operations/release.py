@@ -32,11 +32,12 @@ def release(*, request: Release, caller: Caller, now: datetime) -> bytes:
     """
     check(caller=caller, action=Action.RELEASE)
     seen = hold_for(request.reservation, caller)
-    actor = actor_number(caller.actor, now=now)
     currency = believed_policy().currency
     answers: list[bytes] = []
 
     def run(uid: UUID) -> list[ledger.Draft]:
+        # The number before locks; in here, so that a refused release leaves none behind.
+        actor = actor_number(caller.actor, now=now)
         locked = lock(seen.cells)
         hold = lock_hold(seen.id)
         if hold.state not in ("open", "expired"):

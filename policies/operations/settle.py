@@ -84,11 +84,12 @@ def settle(*, request: Settle, caller: Caller, now: datetime) -> bytes:
     hold = hold_for(request.reservation, caller)
     currency = believed_policy().currency
     bill = price_attempt(hold=hold, request=request, currency=currency)
-    numbers = _numbers(hold, bill, caller, now)
-    attempt = _Attempt(request, bill, caller, now, numbers)
     answers: list[bytes] = []
 
     def run(uid: UUID) -> list[ledger.Draft]:
+        # Numbers before locks; in here, so that a refused settle leaves none behind.
+        numbers = _numbers(hold, bill, caller, now)
+        attempt = _Attempt(request, bill, caller, now, numbers)
         answer, drafts = _book(attempt, hold, uid, currency)
         keep_answer(uid=uid, verb="settle", reservation=hold.id, answer=answer, now=now)
         answers.append(answer)

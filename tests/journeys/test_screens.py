@@ -28,7 +28,9 @@ def test_a_screen_is_accessible_narrow_and_alone(site, visit, screen):
     assert axe_findings(page) == []
     for width in (768, 390, 320):
         page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.wait_for_function(
+            "width => document.documentElement.scrollWidth <= width", arg=width, timeout=5_000
+        )
     assert page.errors == []
     assert page.origins == {site.url.split("/")[2]}
 
@@ -36,13 +38,11 @@ def test_a_screen_is_accessible_narrow_and_alone(site, visit, screen):
 def test_the_cfo_reads_sentence_chart_and_drills_into_a_month(site, visit):
     page = visit("/", role=Role.CFO)
     assert "plan" in page.locator("h1").inner_text()
-    page.wait_for_selector(
-        "#months ~ .chart .main-svg .bars path, [data-chart=months] .bars path"
-    )
+    page.wait_for_selector("[data-chart=months] .bars path", state="attached")
     page.locator(".chart-table summary").first.click()
     table = page.locator(".chart-table table")
     assert table.locator("tbody tr").count() == 12
-    page.locator("details.menu summary").first.click()
+    page.locator("header.bar details.menu summary").first.click()
     page.get_by_role("link", name="Oct 2026").click()
     page.wait_for_url("**/?p=2026-10")
     assert page.locator("h1").inner_text().startswith("October ended")

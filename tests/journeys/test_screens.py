@@ -88,6 +88,12 @@ def test_the_keyboard_reaches_skip_link_navigation_and_rows(site, visit):
     page.wait_for_url("**/envelopes/env_*/")
 
 
+def test_the_burn_chart_arrives_and_is_drawn(site, visit):
+    page = visit(path_of(site, "/envelopes/ENV/"))
+    page.wait_for_selector("[data-chart=burn-figure] .bars path", state="attached")
+    assert page.locator("#burn-chart .chart-table summary").count() == 1
+
+
 def test_finance_raises_a_cap_seeing_the_effect_first(site, visit):
     page = visit(path_of(site, "/envelopes/ENV/"))
     page.fill("#amount", "22000")

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from ledger import facade
 from ledger.web.scope import check_in_scope
-from ledger.web.shown_entry import EntryPage, ReversalProblem, show_entry, show_unsealed
+from ledger.web.shown_correction import ReversalProblem
+from ledger.web.shown_entry import EntryPage, show_entry, show_unsealed
 from o10.access import keys, sessions
 from o10.access.checks import can
 from o10.access.keys import Caller

@@ -1,7 +1,7 @@
 """How does the page of one entry stand in its template?"""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,6 @@ from django.urls import reverse
 
 from ledger import facade
 from ledger.web.shown import (
-    MARK_WORDS,
     Action,
     Stamp,
     entry_url,
@@ -18,37 +17,17 @@ from ledger.web.shown import (
     signed_exact,
     to_the_millisecond,
 )
+from ledger.web.shown_attribution import show_attribution, show_identity
+from ledger.web.shown_correction import ReversalProblem, show_correction
 from ledger.web.shown_price import show_price
 from ledger.web.shown_proof import show_chain, show_checkpoint, show_proof
-from o10.access.checks import can
 from o10.access.keys import Caller
-from o10.access.roles import Action as Right
 from o10.kernel import figures
 from o10.kernel.money import Nanos
 from o10.kernel.pageview import Bar, CopyLinks, Link, link_with
 
 DOCUMENT_SHORT = 12
 """Fields of a document that is shown open."""
-DIMENSION_WORDS = {
-    "department": "Department",
-    "key": "Key",
-    "environment": "Environment",
-    "customer": "Customer",
-    "task_type": "Task",
-    "service_class": "Service class",
-    "step_kind": "Step",
-    "prompt_version": "Prompt version",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ReversalProblem:
-    """Why was nothing entered, and what can be done?"""
-
-    title: str
-    text: str
-    status: int = 422
-    typed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +76,15 @@ def show_entry(page: EntryPage) -> dict[str, Any]:
         )
         if proof
         else None,
-        "correction": _correction(page),
-        "attribution": _attribution(page),
-        "identity": _identity(page),
+        "correction": show_correction(
+            detail,
+            currency=company.currency,
+            caller=page.caller,
+            key=page.form_key,
+            problem=page.problem,
+        ),
+        "attribution": show_attribution(detail),
+        "identity": show_identity(line, time_zone=company.time_zone),
         "document": json.dumps(detail.document, indent=2, sort_keys=True, ensure_ascii=False)
         if detail.document
         else "",
@@ -314,103 +299,3 @@ def _related(line: facade.EntryLine, page: EntryPage) -> dict[str, Any]:
         "unsettled": signed_exact(line.unsettled, currency) if line.unsettled else "0",
         "here": line.uid == page.detail.line.uid,
     }
-
-
-def _correction(page: EntryPage) -> dict[str, Any]:
-    detail, currency = page.detail, page.company.currency
-    line = detail.line
-    may = can(caller=page.caller, action=Right.CORRECT_LEDGER)
-    reversible = facade.Kind[line.kind.upper()] in facade.REVERSIBLE
-    undone = detail.reversed_by is not None
-    back = figures.money_exact(-line.amount, currency).text
-    left = signed_exact(line.amount + line.unsettled, currency).text
-    facts: list[dict[str, Any]] = [
-        _link_fact("Reversed by", detail.reversed_by),
-        _link_fact("Reverses", detail.reverses),
-    ]
-    if reversible and not undone:
-        facts.append({"term": "If reversed", "text": f"Spent {back} · Left {left}"})
-    facts.append({"term": "Needs", "text": "finops or controller, and a second one of them"})
-    return {
-        "shown": reversible or undone or detail.reverses is not None,
-        "facts": facts,
-        "open": may and reversible and not undone and line.seq is not None,
-        "why_not": _why_not(may=may, reversible=reversible, undone=undone),
-        "url": reverse("ledger-reverse", args=[line.seq]) if line.seq else "",
-        "key": page.form_key,
-        "problem": page.problem,
-        "typed": page.problem.typed if page.problem else {},
-    }
-
-
-def _why_not(*, may: bool, reversible: bool, undone: bool) -> str:
-    if undone:
-        return "An entry is taken back once, and a reversal never."
-    if not reversible:
-        return (
-            "This kind moves no settled money: a hold ends by release, settle or expiry, and a "
-            "statement is superseded by a newer one."
-        )
-    return "" if may else "A person with the role finops or controller can propose it."
-
-
-def _link_fact(term: str, line: facade.EntryLine | None) -> dict[str, Any]:
-    if line is None:
-        return {"term": term, "text": "no entry"}
-    return {
-        "term": term,
-        "text": f"entry {line.seq:,}" if line.seq else "an entry not sealed yet",
-        "href": entry_url(line),
-    }
-
-
-def _attribution(page: EntryPage) -> list[dict[str, Any]]:
-    detail, line = page.detail, page.detail.line
-    facts: list[dict[str, Any]] = []
-    if line.use_case:
-        facts.append(
-            {
-                "term": "Use case",
-                "text": line.use_case,
-                "href": reverse("use-case", args=[line.use_case_slug]),
-            }
-        )
-    facts += [
-        {"term": label, "text": str(detail.attribution[name])}
-        for name, label in DIMENSION_WORDS.items()
-        if detail.attribution.get(name)
-    ]
-    facts += [
-        {"term": f"Tag {name}", "text": str(value)}
-        for name, value in (detail.attribution.get("tags") or {}).items()
-    ]
-    if line.actor and line.actor != detail.attribution.get("key"):
-        facts.append({"term": "Written by", "code": line.actor})
-    if line.calls:
-        unit = "call" if abs(line.calls) == 1 else "calls"
-        purpose = "" if line.purpose == "serve" else f", {line.purpose.replace('_', ' ')}"
-        facts.append({"term": "Stands for", "text": f"{line.calls:,} {unit}{purpose}"})
-    if line.attempt:
-        facts.append({"term": "Attempt", "text": f"{line.attempt}, ended {line.finish}"})
-    if line.latency_ms:
-        facts.append({"term": "Latency", "text": f"{line.latency_ms:,} ms"})
-    facts += [{"term": "Mark", "text": MARK_WORDS.get(mark, mark)} for mark in line.marks]
-    if line.ref:
-        facts.append({"term": "Provider's id", "code": line.ref})
-    return facts or [{"term": "Written by", "text": "the ledger itself"}]
-
-
-def _identity(page: EntryPage) -> list[dict[str, Any]]:
-    line, zone = page.detail.line, page.company.time_zone
-    facts: list[dict[str, Any]] = [
-        {"term": "Id", "code": line.public},
-        {"term": "Happened", "text": to_the_millisecond(line.effective_at, time_zone=zone)},
-        {"term": "Recorded", "text": to_the_millisecond(line.recorded_at, time_zone=zone)},
-        {"term": "Leaf", "hash": line.leaf},
-        {"term": "Chain", "hash": line.chain},
-    ]
-    if line.decision:
-        facts.append({"term": "Decision hash", "hash": line.decision})
-    if line.doc:
-        facts.append({"term": "Document hash", "hash": line.doc})
-    return facts

@@ -13,7 +13,9 @@ from o10.kernel.pageview import Bar, CopyLinks, Link, link_with
 from o10.wire.decisions import Outcome
 from o10.wire.reasons import Again, Reason
 from policies import facade
-from policies.web.shown_decisions import OUTCOME_WORDS, to_the_millisecond
+from policies.web.shown_decisions import OUTCOME_WORDS
+from policies.web.shown_standing import envelope_note, show_envelope_then, smallest_change
+from policies.web.shown_times import to_the_millisecond
 
 FACT_WORDS = {
     "model": "Model",
@@ -62,9 +64,11 @@ def show_decision(
         "asked": _asked(detail, names),
         "answered": _answered(detail, currency),
         "reasons": [_reason(each) for each in record.get("reasons", ())],
-        "envelopes": [_envelope(each, record, currency) for each in record["envelopes"]],
-        "envelope_note": _envelope_note(detail, currency),
-        "change": _smallest_change(detail, currency),
+        "envelopes": [
+            show_envelope_then(each, record, currency) for each in record["envelopes"]
+        ],
+        "envelope_note": envelope_note(record, currency),
+        "change": smallest_change(record, currency),
         "hold": _hold(detail, currency, time_zone, now),
         "entries": [_entry(line, currency, time_zone) for line in trail.entries],
         "no_entries": _no_entries(detail),
@@ -199,77 +203,6 @@ def _reason(each: Mapping[str, Any]) -> dict[str, Any]:
         "step": reason.row.next_step.replace("`", ""),
         "again": AGAIN_WORDS[reason.row.again],
     }
-
-
-def _nanos(value: object) -> Nanos | None:
-    """Documents hold integers beyond 2^53 as text."""
-    return None if value is None else int(str(value))
-
-
-def _envelope(
-    each: Mapping[str, Any], record: Mapping[str, Any], currency: str
-) -> dict[str, Any]:
-    binding = record.get("binding") == each["id"]
-    worst = _nanos((record.get("worst") or {}).get("nanos"))
-    left = _nanos(each["available_nanos"])
-    return {
-        "name": each["name"],
-        "url": reverse("envelope", args=[each["id"]]),
-        "period": _period(str(each["start"]), str(each["end"])),
-        "cap": figures.money_exact(_nanos(each["cap_nanos"]), currency)
-        if each["cap_nanos"] is not None
-        else None,
-        "settled": figures.money_exact(_nanos(each["settled_nanos"]), currency),
-        "held": figures.money_exact(_nanos(each["held_nanos"]), currency),
-        "unsettled": figures.money_exact(_nanos(each["unsettled_nanos"]), currency),
-        "left": figures.money_exact(left, currency),
-        "binding": binding,
-        "short": worst is not None and left is not None and worst > left,
-    }
-
-
-def _period(start: str, end: str) -> str:
-    first = figures.day(datetime.fromisoformat(start)).text
-    after = figures.day(datetime.fromisoformat(end)).text
-    return f"{first} to before {after}"
-
-
-def _short(detail: facade.DecisionDetail) -> list[tuple[str, Nanos, str]]:
-    """Which envelopes had too little left, and by how much? Largest gap first."""
-    worst = _nanos((detail.record.get("worst") or {}).get("nanos"))
-    if worst is None:
-        return []
-    gaps = [
-        (str(each["name"]), worst - left, str(each["id"]))
-        for each in detail.record["envelopes"]
-        if (left := _nanos(each["available_nanos"])) is not None and worst > left
-    ]
-    return sorted(gaps, key=lambda gap: -gap[1])
-
-
-def _envelope_note(detail: facade.DecisionDetail, currency: str) -> str:
-    record = detail.record
-    if not record["envelopes"]:
-        return ""
-    binding = next(
-        (each for each in record["envelopes"] if each["id"] == record.get("binding")), None
-    )
-    if binding is None:
-        return "No line has a cap: nothing limits these calls."
-    left = figures.money_exact(_nanos(binding["available_nanos"]), currency).text
-    return f"{binding['name']} binds first, with {left} left before this call."
-
-
-def _smallest_change(detail: facade.DecisionDetail, currency: str) -> str:
-    """What would have let it go? Only where the gap is an amount that is known."""
-    if detail.row.would != Outcome.DENY:
-        return ""
-    gaps = _short(detail)
-    if gaps:
-        name, gap, _ = gaps[0]
-        amount = figures.money_exact(gap, currency).text
-        return f"{amount} more in {name}, or a call whose worst case is that much smaller."
-    return ""
 
 
 def _hold(

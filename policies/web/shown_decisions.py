@@ -3,20 +3,21 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
 
 from o10.kernel import figures
 from o10.kernel.cursorview import CursorPage
-from o10.kernel.figures import Figure
 from o10.kernel.pageview import Bar, Link, PageView, PeriodMenu
 from o10.kernel.periods import zone_of
 from o10.kernel.viewquery import PeriodRange
 from o10.wire.decisions import Mode, Outcome
 from o10.wire.reasons import Reason
 from policies import facade
+from policies.web.shown_hours import show_chart
+from policies.web.shown_times import to_the_millisecond, zone_word
 
 LABELS = {
     "decision": "Decision",
@@ -76,10 +77,12 @@ def show_decisions(*, screen: DecisionScreen, view: PageView) -> dict[str, Any]:
         "bar": _bar(screen, view, exports),
         "notices": screen.notices,
         "kpis": _kpis(screen, view),
-        "chart": _chart(screen) if screen.hours and screen.total else None,
+        "chart": show_chart(screen.hours, until=screen.now, time_zone=screen.time_zone)
+        if screen.hours and screen.total
+        else None,
         "denied": _denied(screen, view),
         "denied_total": screen.of(Outcome.DENY),
-        "zone": _zone(screen.time_zone),
+        "zone": zone_word(screen.time_zone),
         "currency": screen.currency,
         "rows": [_row(row, screen) for row in screen.rows],
         "pages": screen.pages,
@@ -242,13 +245,6 @@ def _row(row: facade.DecisionRow, screen: DecisionScreen) -> dict[str, Any]:
     }
 
 
-def to_the_millisecond(at: datetime, *, time_zone: str) -> Figure:
-    """How is an instant written where order matters? "24 Nov 09:45:19.119"."""
-    local = at.astimezone(zone_of(time_zone))
-    text = f"{local.day} {local:%b} {local:%H:%M:%S}.{local.microsecond // 1000:03d}"
-    return Figure(text, f"{at:%Y-%m-%dT%H:%M:%S.%fZ}")
-
-
 def _bar(screen: DecisionScreen, view: PageView, exports: tuple[Link, ...]) -> Bar:
     choices = {
         "decision": list(OUTCOME_WORDS.items()),
@@ -282,10 +278,6 @@ def _period(screen: DecisionScreen, view: PageView) -> PeriodMenu:
     return PeriodMenu(query.period.label if query.period else "Last 24 h", "", links)
 
 
-def _zone(time_zone: str) -> str:
-    return time_zone if time_zone == "UTC" else time_zone.rpartition("/")[2].replace("_", " ")
-
-
 def _empty(screen: DecisionScreen, view: PageView) -> dict[str, Any] | None:
     if screen.rows:
         return None
@@ -308,86 +300,4 @@ def _empty(screen: DecisionScreen, view: PageView) -> dict[str, Any] | None:
             if view.query.period is None
             else {"label": "Last 24 hours", "url": view.url_with(period=None)}
         ],
-    }
-
-
-def _chart(screen: DecisionScreen) -> dict[str, Any]:
-    """Calls by hour, denials above on a scale of their own."""
-    zone = zone_of(screen.time_zone)
-    count = len(screen.hours)
-    starts = [
-        (screen.now - timedelta(hours=count - index)).astimezone(zone) for index in range(count)
-    ]
-    # Bars are spans of an hour up to now: each is named by its end.
-    labels = [f"{start + timedelta(hours=1):%d %b %H:%M}" for start in starts]
-    ahead = [pair[0] for pair in screen.hours]
-    denied = [pair[1] for pair in screen.hours]
-    peak = max(range(count), key=lambda index: denied[index])
-    message = (
-        f"Denials peaked at {denied[peak]:,} in the hour to {labels[peak][-5:]}"
-        if denied[peak]
-        else f"{sum(ahead):,} calls went ahead, none was denied"
-    )
-    return {
-        "id": "hours",
-        "title": message,
-        "subtitle": f"decisions an hour, 24 h to {labels[-1]} {_zone(screen.time_zone)}; "
-        "denials on a scale of their own",
-        "summary": f"{message}; {sum(ahead):,} went ahead and {sum(denied):,} were denied.",
-        "size": "short",
-        "legend": [
-            {"mark": "ac", "label": "Went ahead"},
-            {"mark": "adverse", "label": "Denied"},
-        ],
-        "figure": _figure(labels, ahead, denied),
-        "table": {
-            "columns": [
-                {"label": "Hour to"},
-                {"label": "Went ahead", "num": True},
-                {"label": "Denied", "num": True},
-            ],
-            "rows": [
-                [label, figures.count_exact(gone), figures.count_exact(stopped)]
-                for label, gone, stopped in zip(labels, ahead, denied, strict=True)
-            ],
-        },
-    }
-
-
-def _figure(labels: list[str], ahead: list[int], denied: list[int]) -> dict[str, Any]:
-    def bars(values: list[int], role: str, axis: str) -> dict[str, Any]:
-        return {
-            "type": "bar",
-            "x": labels,
-            "y": values,
-            "yaxis": axis,
-            "meta": {"role": role},
-            "hovertext": [
-                f"{value:,} to {label}" for label, value in zip(labels, values, strict=True)
-            ],
-            "hoverinfo": "text",
-        }
-
-    def axis(values: list[int], domain: list[float]) -> dict[str, Any]:
-        top = max([*values, 1])
-        return {
-            "domain": domain,
-            "range": [0, top * 1.15],
-            "tickvals": [0, top],
-            "ticktext": ["0", figures.count(top).text],
-        }
-
-    return {
-        "data": [bars(ahead, "ac", "y"), bars(denied, "adverse", "y2")],
-        "layout": {
-            "xaxis": {
-                "type": "category",
-                "anchor": "y",
-                "tickangle": 0,
-                "tickvals": labels[::6],
-                "ticktext": [label[-5:] for label in labels[::6]],
-            },
-            "yaxis": axis(ahead, [0, 0.6]),
-            "yaxis2": axis(denied, [0.74, 1]),
-        },
     }

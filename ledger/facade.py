@@ -55,6 +55,7 @@ from ledger.operations.run_sealer import run_sealer
 from ledger.operations.seal import Sealer, seal_once
 from ledger.operations.verify_ledger import Audit, verify_ledger
 from ledger.operations.write_price_version import SYSTEM
+from ledger.queries.audit_rows import plan_walks
 from ledger.queries.decision_words import (
     DecisionQuery,
     DecisionWords,
@@ -82,7 +83,13 @@ from ledger.queries.entry_lines import (
     list_entry_lines,
     list_line_choices,
 )
-from ledger.queries.integrity import Finding, RangeCheck, check_range, drain_range
+from ledger.queries.integrity import (
+    Finding,
+    RangeCheck,
+    check_range,
+    check_tree,
+    drain_range,
+)
 from ledger.queries.ledgers import COMPANY_LEDGER, LedgerRow, find_ledger, ledger_of_company
 from ledger.queries.line_query import LEDGER_GRAMMAR, line_filter_of
 from ledger.queries.price_basis import Agreement, PriceBasis
@@ -129,6 +136,8 @@ from ledger.queries.spend import Position, SpendKey, SpendRow, position_of, sum_
 SEALER_RIGHTS: dict[str, str] = {}
 
 __all__ = [
+    "plan_walks",
+    "check_tree",
     "ENTRY_COPY",
     "IDEM_COPY",
     "append_rows",

@@ -68,7 +68,8 @@ def export_bundle(
     files = 0
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        audit_rows.tune(cursor)
+        audit_rows.lift_limits(cursor)
+        audit_rows.plan_walks(cursor)
         ledger = ledger_of_company()
         contents = _contents(
             cursor, ledger, keys=keys, o10_version=o10_version, recorded=recorded

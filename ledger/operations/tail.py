@@ -19,6 +19,7 @@ from ledger.queries.integrity import (
     Finding,
     check_range,
     compare_sums,
+    sum_range,
     sum_rollups,
 )
 from ledger.queries.ledgers import LedgerRow
@@ -85,7 +86,7 @@ def _fresh(cursor: Any, tail: Tail, *, upto: int) -> Tail:
     if tail.verified >= upto:
         return tail
     end = min(upto, tail.verified + FRESH_MAX)
-    checked = check_range(
+    checked = sum_range(
         cursor,
         ledger_id=tail.ledger.id,
         origin=tail.ledger.origin,

@@ -87,7 +87,8 @@ def verify_ledger(
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        audit_rows.tune(cursor)
+        audit_rows.lift_limits(cursor)
+        audit_rows.plan_walks(cursor)
         ledger = ledger_of_company() if ledger_id == COMPANY_LEDGER else None
         if ledger is None:
             raise LookupError(f"ledger {ledger_id}")
@@ -387,15 +388,19 @@ def _check_older(cursor: Any, walk: _Walk) -> None:
     start, ledger_id = walk.audit.from_seq, walk.ledger.id
     if not start:
         return
+    audit_rows.plan_scans(cursor)
     gap = audit_rows.find_gap(cursor, ledger_id=ledger_id, upto=start)
     if gap is not None:
         walk.audit.findings.append(find_missing(cursor, ledger_id=ledger_id, seq=gap))
+    changed = audit_rows.find_changed_leaves(cursor, ledger_id=ledger_id, upto=start)
+    other = audit_rows.find_leaves_beside_tiles(cursor, ledger_id=ledger_id, upto=start)
+    audit_rows.plan_walks(cursor)
     walk.changed = []
-    for seq in audit_rows.find_changed_leaves(cursor, ledger_id=ledger_id, upto=start):
+    for seq in changed:
         rows, _ = audit_rows.read_chunk(cursor, ledger_id=ledger_id, after=seq - 1, upto=seq)
         walk.changed += rows
     _name_changed(walk)
-    for seq in audit_rows.find_leaves_beside_tiles(cursor, ledger_id=ledger_id, upto=start):
+    for seq in other:
         walk.audit.findings.append(
             Finding("leaf_changed", seq, "", "leaf", "the hash in its tile", "another")
         )
@@ -408,6 +413,7 @@ def _check_older(cursor: Any, walk: _Walk) -> None:
 
 
 def _check_rollups(cursor: Any, walk: _Walk) -> None:
+    audit_rows.plan_scans(cursor)
     for table, cells in (("rollup_hour", walk.folded.hours), ("rollup_day", walk.folded.days)):
         if walk.audit.mode is VerifierMode.FULL:
             expected: dict[Any, Increments] = {

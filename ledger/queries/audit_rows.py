@@ -46,15 +46,34 @@ class Counted:
     tiles: int
 
 
-def tune(cursor: Any) -> None:
-    """Which limits and plans has a long read? None, and walks along the positions."""
-    for setting in (
-        "statement_timeout = 0",
-        "idle_in_transaction_session_timeout = 0",
-        "enable_hashjoin = off",
-        "enable_mergejoin = off",
-        "jit = off",
-    ):
+_WALK: Final = (
+    *("enable_hashjoin = off", "enable_mergejoin = off", "enable_seqscan = off"),
+    *("max_parallel_workers_per_gather = 0", "jit = off"),
+)
+_SCAN: Final = (
+    *("enable_hashjoin = on", "enable_mergejoin = on", "enable_seqscan = on"),
+    "max_parallel_workers_per_gather = 2",
+)
+
+
+def lift_limits(cursor: Any) -> None:
+    """Which limits has a long read? None, until the transaction ends."""
+    for setting in ("statement_timeout = 0", "idle_in_transaction_session_timeout = 0"):
+        cursor.execute(f"SET LOCAL {setting}")
+
+
+def plan_walks(cursor: Any, *, scope: str = "LOCAL") -> None:
+    """How are chunks read? Along the positions, whatever the statistics of a new month say.
+
+    `scope`: LOCAL until the transaction ends, SESSION for a connection of one's own.
+    """
+    for setting in _WALK:
+        cursor.execute(f"SET {scope} {setting}")
+
+
+def plan_scans(cursor: Any) -> None:
+    """How is everything read at once? As the planner likes, in parallel."""
+    for setting in _SCAN:
         cursor.execute(f"SET LOCAL {setting}")
 
 
@@ -186,7 +205,6 @@ def find_changed_leaves(cursor: Any, *, ledger_id: int, upto: int) -> list[int]:
 
 def find_gap(cursor: Any, *, ledger_id: int, upto: int) -> int | None:
     """Which is the first position up to here without its entry, if any?"""
-    cursor.execute("SET LOCAL enable_hashjoin = on")
     cursor.execute(
         "SELECT min(s.seq) FROM ledger_seal s LEFT JOIN ledger_entry e"
         " ON e.recorded_at = s.recorded_at AND e.id = s.entry_id"
@@ -199,7 +217,6 @@ def find_gap(cursor: Any, *, ledger_id: int, upto: int) -> int | None:
 
 def find_leaves_beside_tiles(cursor: Any, *, ledger_id: int, upto: int) -> list[int]:
     """At which positions up to here is the leaf not the hash in its full tile? At most 100."""
-    cursor.execute("SET LOCAL enable_hashjoin = on")
     cursor.execute(
         "SELECT s.seq FROM ledger_seal s JOIN ledger_entry e"
         " ON e.recorded_at = s.recorded_at AND e.id = s.entry_id"

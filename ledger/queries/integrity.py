@@ -4,8 +4,8 @@ Reads the wire image of each entry, the bytes of a binary COPY, and hashes them 
 range costs a few microseconds an entry, so that a verifier keeps up with the sealer.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
@@ -15,6 +15,7 @@ from psycopg import sql
 from ledger.core.canonical import reader_of
 from ledger.core.chain import LEAF_PREFIX, LINK_PREFIX, chain_start
 from ledger.core.entry import COLUMNS_V1
+from ledger.core.merkle import root
 from ledger.core.rollup import Increments
 from ledger.queries.tampering import find_changed_column
 
@@ -24,7 +25,10 @@ _COLUMNS: Final = sql.SQL(", ").join(
 _COPY_HEAD_BYTES: Final = 19
 _IMAGE_HEAD: Final = LEAF_PREFIX + len(COLUMNS_V1).to_bytes(2, "big")
 # leaf, chain and seq stand behind the image, each after its length word.
-_SUFFIX: Final = (4 + 32) + (4 + 32) + (4 + 8)
+_IMAGE: Final = slice(2, -84)
+_LEAF: Final = slice(-80, -48)
+_CHAIN: Final = slice(-44, -12)
+_SEQ: Final = slice(-8, None)
 _UID: Final = slice(26, 42)
 _SUMS: Final = reader_of(*Increments._fields)
 
@@ -81,6 +85,7 @@ class RangeCheck:
     chain: bytes
     sums: tuple[int, ...]
     finding: Finding | None = None
+    root: bytes = b""
 
 
 ZERO_SUMS: Final = (0,) * len(Increments._fields)
@@ -91,21 +96,63 @@ def check_range(
 ) -> RangeCheck:
     """Do the entries at positions (after, upto] have their leaves and their links?
 
-    The link at `after` is taken as it stands: who checks from 0 trusts nothing.
+    The link at `after` is taken as it stands: who checks from 0 trusts nothing. Needs a
+    connection in autocommit: a difference ends the stream early, which is a cancelled query.
     """
-    head = _chain_at(cursor, ledger_id=ledger_id, origin=origin, seq=after)
+    return _check(cursor, (ledger_id, origin, after, upto), keep=None)
+
+
+def sum_range(cursor: Any, *, ledger_id: int, origin: str, after: int, upto: int) -> RangeCheck:
+    """As `check_range`, and what do the images add up to? In `sums`, before any finding."""
+    counted: list[tuple[int, ...]] = []
+    unpack, add = _SUMS.unpack_from, counted.append
+    checked = _check(
+        cursor, (ledger_id, origin, after, upto), keep=lambda row: add(unpack(row))
+    )
+    return replace(checked, sums=tuple(map(sum, zip(*counted, strict=True))) or ZERO_SUMS)
+
+
+def check_tree(
+    cursor: Any, *, ledger_id: int, origin: str, after: int, upto: int
+) -> RangeCheck:
+    """As `check_range`, and which root has the tree of the leaves? In `root`."""
+    leaves: list[bytes] = []
+    add = leaves.append
+    checked = _check(cursor, (ledger_id, origin, after, upto), keep=lambda row: add(row[_LEAF]))
+    return replace(checked, root=root(leaves))
+
+
+Keep = Callable[[bytes], None]
+
+
+def _check(cursor: Any, place: tuple[int, str, int, int], *, keep: Keep | None) -> RangeCheck:
+    ledger_id, origin, seq, upto = place
+    head = _chain_at(cursor, ledger_id=ledger_id, origin=origin, seq=seq)
     if head is None:
-        finding = Finding("seal_missing", after, "", "chain", "a chain hash", "none")
-        return RangeCheck(after, b"", ZERO_SUMS, finding)
-    state = _Running(seq=after, chain=head)
-    for row in _stream(cursor, ledger_id=ledger_id, after=after, upto=upto):
-        finding = _check_row(row, state)
-        if finding is not None:
-            return RangeCheck(state.seq, state.chain, state.totals(), finding)
-    if state.seq != upto:
-        missing = find_missing(cursor, ledger_id=ledger_id, seq=state.seq + 1)
-        return RangeCheck(state.seq, state.chain, state.totals(), missing)
-    return RangeCheck(upto, state.chain, state.totals())
+        finding = Finding("seal_missing", seq, "", "chain", "a chain hash", "none")
+        return RangeCheck(seq, b"", ZERO_SUMS, finding)
+    rows = _stream(cursor, ledger_id=ledger_id, after=seq, upto=upto)
+    prefix = LINK_PREFIX
+    # Inline and flat: this loop runs over every entry there is, all day.
+    for row in rows:
+        leaf = row[_LEAF]
+        linked = sha256(prefix + head + leaf).digest()
+        if (
+            sha256(_IMAGE_HEAD + row[_IMAGE]).digest() != leaf
+            or linked != row[_CHAIN]
+            or int.from_bytes(row[_SEQ]) != seq + 1
+        ):
+            rows.close()  # ends the COPY: the connection is needed to name what is missing
+            finding = _name(cursor, ledger_id, row, seq=seq, head=head)
+            return RangeCheck(seq, head, ZERO_SUMS, finding)
+        head = linked
+        seq += 1
+        if keep is not None:
+            keep(row)
+    if seq != upto:
+        missing = find_missing(cursor, ledger_id=ledger_id, seq=seq + 1)
+        return RangeCheck(seq, head, ZERO_SUMS, missing)
+    return RangeCheck(upto, head, ZERO_SUMS)
 
 
 def drain_range(cursor: Any, *, ledger_id: int, after: int, upto: int) -> int:
@@ -157,35 +204,22 @@ def compare_sums(
     return None
 
 
-@dataclass(slots=True)
-class _Running:
-    seq: int
-    chain: bytes
-    counted: list[tuple[int, ...]] = field(default_factory=list)
-
-    def totals(self) -> tuple[int, ...]:
-        return tuple(map(sum, zip(*self.counted, strict=True))) or ZERO_SUMS
-
-
-def _check_row(row: bytes, state: _Running) -> Finding | None:
-    image = row[2:-_SUFFIX]
-    leaf, chain = row[-80:-48], row[-44:-12]
-    seq = int.from_bytes(row[-8:], "big")
+def _name(cursor: Any, ledger_id: int, row: bytes, *, seq: int, head: bytes) -> Finding:
+    """Which of the three does not hold: position, leaf, link?"""
+    found = int.from_bytes(row[_SEQ])
+    if found != seq + 1:
+        return find_missing(cursor, ledger_id=ledger_id, seq=seq + 1)
+    image, leaf, chain = _IMAGE_HEAD[1:] + row[_IMAGE], row[_LEAF], row[_CHAIN]
+    if sha256(LEAF_PREFIX + image).digest() != leaf:
+        return changed_entry(seq=found, image=image, leaf=leaf)
+    linked = sha256(LINK_PREFIX + head + leaf).hexdigest()
     uid = str(UUID(bytes=row[_UID]))
-    if seq != state.seq + 1:
-        return Finding("entry_missing", state.seq + 1, "", "", "an entry", "none")
-    found = sha256(_IMAGE_HEAD + image).digest()
-    if found != leaf:
-        return changed_entry(seq=seq, image=_IMAGE_HEAD[1:] + image, leaf=leaf)
-    linked = sha256(LINK_PREFIX + state.chain + leaf).digest()
-    if linked != chain:
-        return Finding("chain_broken", seq, uid, "chain", linked.hex(), chain.hex())
-    state.seq, state.chain = seq, linked
-    state.counted.append(_SUMS.unpack_from(row))
-    return None
+    return Finding("chain_broken", found, uid, "chain", linked, chain.hex())
 
 
-def _stream(cursor: Any, *, ledger_id: int, after: int, upto: int) -> Iterator[bytes]:
+def _stream(
+    cursor: Any, *, ledger_id: int, after: int, upto: int
+) -> Generator[bytes, None, None]:
     statement = sql.SQL(
         "COPY (SELECT {columns}, e.leaf, s.chain, s.seq FROM ledger_seal s"
         " JOIN ledger_entry e ON e.recorded_at = s.recorded_at AND e.id = s.entry_id"

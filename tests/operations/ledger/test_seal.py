@@ -16,7 +16,7 @@ from ledger.operations import seal as seal_module
 from ledger.operations.append import append_rows
 from ledger.operations.open_sealer import SealerElsewhere
 from ledger.operations.seal import FenceLost, SealBroken, Sealer, seal_once
-from ledger.queries.integrity import check_range, sum_rollups
+from ledger.queries.integrity import sum_range, sum_rollups
 from o10.kernel.errors import Corrupt, NotSealedYet
 
 from .rows import NOW, ORIGIN, append_drafts, connect, make_entry, write_entries
@@ -46,7 +46,7 @@ def check_all(urls: Any) -> None:
     assert status.head == head.hex()
     assert status.waiting == 0
     with connect(urls.sealer_url) as reader, reader.cursor() as cursor:
-        checked = check_range(cursor, ledger_id=1, origin=ORIGIN, after=0, upto=len(entries))
+        checked = sum_range(cursor, ledger_id=1, origin=ORIGIN, after=0, upto=len(entries))
         assert checked.finding is None
         for table in ("rollup_hour", "rollup_day"):
             assert sum_rollups(cursor, ledger_id=1, table=table) == checked.sums

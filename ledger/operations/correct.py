@@ -102,6 +102,7 @@ def with_versions(drafts: list[Entry]) -> list[Entry]:
                 held_nanos=draft.held_nanos,
                 unsettled_nanos=draft.unsettled_nanos,
                 unguarded_nanos=draft.amount_nanos if draft.flags & Flag.UNGUARDED else 0,
+                reservation=draft.reservation,
             )
             for draft in drafts
         ]

@@ -9,7 +9,9 @@ overdraft.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
+from ledger.core.entry import ZERO_UUID
 from o10.kernel.errors import Unavailable
 
 
@@ -38,7 +40,8 @@ class Effect:
     """By how much does one entry move the balances of its envelope path?
 
     Units: nanos of the ledger's currency. `unguarded_nanos` is the part of the amount that was
-    never held: positive amounts of unguarded kinds, 0 for the others.
+    never held: positive amounts of unguarded kinds, 0 for the others. `reservation` is that of
+    the entry, zero when it belongs to none.
     """
 
     envelope_id: int
@@ -47,6 +50,7 @@ class Effect:
     held_nanos: int = 0
     unsettled_nanos: int = 0
     unguarded_nanos: int = 0
+    reservation: UUID = ZERO_UUID
 
 
 Keeper = Callable[[Sequence[Effect]], Sequence[int]]

@@ -53,7 +53,7 @@ class Command(BaseCommand):
             keys=keys,
             trusted=trusted,
             progress=self._progress,
-            and_also=_conservation,
+            and_also=_what_others_keep,
         )
         finished = clock.now()
         ledger.record_verification(
@@ -85,11 +85,11 @@ class Command(BaseCommand):
         raise SystemExit(code)
 
 
-def _conservation() -> list[ledger.Finding]:
-    """Balances and reservations against entries, as their owner compares them."""
-    return [
+def _what_others_keep() -> list[ledger.Finding]:
+    """Balances and reservations against entries, and the price book against its hashes."""
+    findings = [
         ledger.Finding(
-            code=row.code,
+            code="balance_drift",
             seq=0,
             uid="",
             column=row.column,
@@ -99,6 +99,20 @@ def _conservation() -> list[ledger.Finding]:
         )
         for row in policies.check_conservation()
     ]
+    altered = ledger.find_altered_prices()
+    if altered is not None:
+        findings.append(
+            ledger.Finding(
+                code="price_altered",
+                seq=0,
+                uid="",
+                column="price book",
+                expected=altered.expected,
+                found=altered.found,
+                what=f"version {altered.version}: {altered.what}",
+            )
+        )
+    return findings
 
 
 def _as_json(audit: ledger.Audit, seconds: float) -> str:

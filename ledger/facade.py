@@ -132,10 +132,12 @@ from ledger.queries.seal_status import (
     seal_state,
 )
 from ledger.queries.spend import Position, SpendKey, SpendRow, position_of, sum_spend
+from ledger.queries.stated import StatedCap, stated_caps, sum_taken_by_reservation
 
 SEALER_RIGHTS: dict[str, str] = {}
 
 __all__ = [
+    "StatedCap",
     "plan_walks",
     "check_tree",
     "ENTRY_COPY",
@@ -143,6 +145,8 @@ __all__ = [
     "append_rows",
     "Streams",
     "copy_streams",
+    "stated_caps",
+    "sum_taken_by_reservation",
     "synthetic_entry",
     "Sealer",
     "seal_once",

@@ -8,6 +8,9 @@ Source: ledger.md section 8, I6.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
 
 from ledger import facade as ledger
 from policies.core.envelope import limit_after
@@ -39,7 +42,9 @@ class Finding:
 
 def check_conservation() -> list[Finding]:
     """Which balances and reservations differ from the replay of their entries?"""
-    return [*_balance_findings(), *_reservation_findings()]
+    holds = list(_reservation_findings())
+    # An edited hold is named itself; only a deleted one must be found by what it leaves.
+    return [*_balance_findings(), *holds, *([] if holds else _owner_findings())]
 
 
 def _balance_findings() -> Iterator[Finding]:
@@ -52,21 +57,67 @@ def _balance_findings() -> Iterator[Finding]:
         for member in below[row.envelope_id]
     ]
     sums = ledger.sum_effects(cells)
+    stated = ledger.stated_caps()
     for number, row in enumerate(balances):
         entries = sums[number]
-        where = f"{names[row.envelope_id]} from {row.period_start:%Y-%m-%dT%H:%M:%SZ}"
+        where = _where(names[row.envelope_id], row)
         for column, expected in _columns(entries):
             found = getattr(row, f"{column}_nanos")
             if found != expected:
                 yield Finding(where, column, str(expected), str(found))
-        yield from _limit_finding(row, where)
+        yield from _cap_findings(row, stated, where)
 
 
-def _limit_finding(row: EnvelopeBalance, where: str) -> Iterator[Finding]:
+def _cap_findings(
+    row: EnvelopeBalance,
+    stated: Mapping[tuple[int, datetime], ledger.StatedCap],
+    where: str,
+) -> Iterator[Finding]:
+    """The cap is the one last stated; the limit is it, or an exposure on its way down to it."""
+    known = stated.get((row.envelope_id, row.period_start))
+    if known is None:
+        yield Finding(where, "cap", "a period stated in the ledger", str(row.cap_nanos))
+        return
+    if (row.cap_nanos, row.period_end) != (known.cap, known.end):
+        found = f"{row.cap_nanos} until {row.period_end.isoformat()}"
+        yield Finding(where, "cap", f"{known.cap} until {known.end.isoformat()}", found)
     guarded = row.settled_nanos - row.unguarded_nanos + row.held_nanos + row.unsettled_nanos
-    lawful = limit_after(cap=row.cap_nanos, limit=row.limit_nanos, guarded=guarded)
-    if row.limit_nanos != lawful:
+    lawful = limit_after(cap=row.cap_nanos, limit=known.limit, guarded=guarded)
+    within = row.limit_nanos == lawful or (
+        row.limit_nanos is not None
+        and lawful is not None
+        and row.cap_nanos < row.limit_nanos <= lawful
+    )
+    if not within:
         yield Finding(where, "limit", str(lawful), str(row.limit_nanos))
+
+
+def _owner_findings() -> Iterator[Finding]:
+    """All held money belongs to open reservations; one that was deleted leaves a gap."""
+    owned = _owned()
+    for row in EnvelopeBalance.objects.select_related("envelope").order_by(
+        "envelope_id", "period_start"
+    ):
+        holds = owned.get((row.envelope_id, row.period_start), 0)
+        if holds != row.held_nanos:
+            where = _where(row.envelope.public, row)
+            yield Finding(where, "reservations", str(row.held_nanos), str(holds))
+
+
+def _where(public: str, row: EnvelopeBalance) -> str:
+    return f"{public} from {row.period_start:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _owned() -> Mapping[tuple[int, datetime], int]:
+    """How much do open reservations hold in each envelope and period? Nanos."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT cell.envelope_id, cell.period_start, sum(r.open_nanos)::bigint"
+            " FROM reservation r, unnest(r.path_ids, r.path_periods)"
+            " AS cell (envelope_id, period_start)"
+            " WHERE r.state = 'open' AND r.held GROUP BY 1, 2"
+        )
+        return {(envelope, start): held for envelope, start, held in cursor.fetchall()}
 
 
 def _columns(entries: ledger.Effects) -> Sequence[tuple[str, int]]:
@@ -105,23 +156,20 @@ def _reservation_findings() -> Iterator[Finding]:
 
 
 def _compare(batch: Sequence[Reservation]) -> Iterator[Finding]:
-    sums = ledger.sum_effects_by_reservation([row.id for row in batch])
+    names = [row.id for row in batch]
+    sums = ledger.sum_effects_by_reservation(names)
+    taken = ledger.sum_taken_by_reservation(names)
     nothing = ledger.Effects()
     for row in batch:
         entries = sums.get(row.id, nothing)
-        expected_open = entries.held_nanos + entries.unsettled_nanos
-        state_open = entries.unsettled_nanos if row.state == "expired" else entries.held_nanos
-        where = f"{RESERVATION}{row.id}"
-        if row.open_nanos != expected_open or row.open_nanos != state_open:
-            yield Finding(where, "open", str(expected_open), str(row.open_nanos))
-        if row.settled_nanos != entries.amount_nanos:
-            yield Finding(where, "settled", str(entries.amount_nanos), str(row.settled_nanos))
-        yield from _amount_finding(row, entries, where)
-
-
-def _amount_finding(row: Reservation, entries: ledger.Effects, where: str) -> Iterator[Finding]:
-    """What was ever taken is what is open plus what was spent from it or given back."""
-    if not row.held and row.amount_nanos:
-        yield Finding(where, "amount", "0", str(row.amount_nanos))
-    if row.amount_nanos < row.open_nanos:
-        yield Finding(where, "amount", f"at least {row.open_nanos}", str(row.amount_nanos))
+        # What is open is held, and once expired it is unsettled: never both.
+        still = entries.unsettled_nanos if row.state == "expired" else entries.held_nanos
+        other = entries.held_nanos if row.state == "expired" else entries.unsettled_nanos
+        for column, found, expected in (
+            ("open", row.open_nanos, still),
+            ("open in the other state", 0, other),
+            ("settled", row.settled_nanos, entries.amount_nanos),
+            ("amount", row.amount_nanos, taken.get(row.id, 0)),
+        ):
+            if found != expected:
+                yield Finding(f"{RESERVATION}{row.id}", column, str(expected), str(found))

@@ -13,7 +13,7 @@ from o10.kernel.errors import (
 )
 from o10.kernel.money import parse_nanos
 from policies import facade
-from policies.web.shown_envelopes import Problem, Typed
+from policies.web.shown_envelope_change import Problem, Typed
 
 REASON_MOST = 400
 

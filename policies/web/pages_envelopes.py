@@ -16,7 +16,9 @@ from o10.kernel.pageview import PageView
 from o10.kernel.viewquery import PageGrammar, ViewQuery
 from policies import facade
 from policies.web.envelope_form import asked_change, problem_of
-from policies.web.shown_envelopes import Problem, Typed, show_envelope, show_tree
+from policies.web.shown_envelope import show_envelope
+from policies.web.shown_envelope_change import Problem, Typed
+from policies.web.shown_envelopes import show_tree
 
 NO_FILTERS = PageGrammar(columns=(), by=(), filters=())
 

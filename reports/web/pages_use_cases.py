@@ -11,7 +11,8 @@ from o10.access.roles import Action
 from o10.kernel.pageview import PageView
 from o10.kernel.viewquery import PageGrammar, parse
 from reports import facade
-from reports.web.shown_use_cases import show_use_case, show_use_cases
+from reports.web.shown_use_case import show_use_case
+from reports.web.shown_use_cases import show_use_cases
 
 ONE_GRAMMAR = PageGrammar(columns=(), by=(), filters=())
 """The page of one use case takes a period and a position."""

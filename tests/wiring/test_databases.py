@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,21 +30,31 @@ class External:
     superuser_url: str
     home: Path
 
-    def manage(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    def environment(self) -> dict[str, str]:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("O10_")}
+        return clean | {
+            "O10_HOME": str(self.home),
+            "O10_DATABASE_URL": self.owner_url,
+            "O10_SECRET_KEY": SECRET,
+        }
+
+    def manage(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "manage.py", *command],
             cwd=ROOT,
-            env=clean
-            | {
-                "O10_HOME": str(self.home),
-                "O10_DATABASE_URL": self.owner_url,
-                "O10_SECRET_KEY": SECRET,
-            }
-            | more,
+            env=self.environment(),
             capture_output=True,
             text=True,
             check=False,
+        )
+
+    def run(self, *command: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "manage.py", *command],
+            cwd=ROOT,
+            env=self.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
 
@@ -117,14 +128,29 @@ def external(
         shutil.rmtree(home, ignore_errors=True)
 
 
+def seal_until_signed(external: External) -> None:
+    """Runs the sealer until it has signed a checkpoint, then ends it politely."""
+    with (
+        external.run("ledger_seal") as sealer,
+        psycopg.connect(external.superuser_url, autocommit=True) as connection,
+    ):
+        deadline = time.monotonic() + 30
+        signed = None
+        while time.monotonic() < deadline and signed is None:
+            time.sleep(0.2)
+            signed = connection.execute("SELECT max(size) FROM ledger_checkpoint").fetchone()[0]
+        sealer.terminate()
+        assert sealer.wait(20) == 0
+    assert signed
+
+
 def test_an_external_server_carries_the_company(external: External) -> None:
     for command in (("migrate", "--verbosity", "0"), ("found_company",), ("migrate",)):
         done = external.manage(*command)
         assert done.returncode == 0, done.stdout + done.stderr
     made = external.manage("create_key", "--name", "router", "--role", "router")
     assert "o10_" in made.stdout
-    seal = external.manage("ledger_seal", "--once")
-    assert seal.returncode == 0, seal.stderr
+    seal_until_signed(external)
     verified = external.manage("ledger_verify", "--full")
     assert verified.returncode == 0, verified.stdout + verified.stderr
 

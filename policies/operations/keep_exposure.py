@@ -2,7 +2,8 @@
 
 The ledger calls this through its one slot, inside its transaction, before it appends. Every
 effect moves all envelopes above its own, in the periods of its instant.
-Locks: tree rows by ascending root, then balance rows by envelope id and period.
+Locks: tree rows by ascending root, then balance rows by envelope id and period, then
+reservations by id.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from policies.models import Envelope
 from policies.operations import statements
 from policies.operations.balances import BalanceMissing, Cells, Locked, lock, raise_version
 from policies.operations.open_periods import open_periods
+from policies.operations.reservations import end_hold, lock_hold
 from policies.queries.current_policy import current_policy
 from policies.queries.places import cells_at
 from policies.queries.snapshot_rows import envelope_rule
@@ -70,6 +72,7 @@ def keep_exposure(effects: Sequence[ledger.Effect]) -> list[int]:
         for cell in cells:
             sums.setdefault(cell, _Sum()).add(effect)
     versions = {root: _apply(root, trees[root], effects) for root in sorted(trees)}
+    _follow_reservations(effects)
     return [versions[root] for root in roots]
 
 
@@ -107,6 +110,27 @@ def _apply(root: int, sums: dict[Cell, _Sum], effects: Sequence[ledger.Effect]) 
     if cursor.rowcount != len(order):
         raise BalanceMissing(path=list(cells.envelopes))
     return locked.version
+
+
+def _follow_reservations(effects: Sequence[ledger.Effect]) -> None:
+    """Corrections of what a reservation booked change what is known of it, too.
+
+    Money that a reversed late settle had proven is unsettled again: the reservation is open to
+    a late settle or the write-off of its day.
+    """
+    for effect in sorted(effects, key=lambda each: each.reservation):
+        if effect.reservation == ledger.ZERO_UUID:
+            continue
+        hold = lock_hold(effect.reservation)
+        open_nanos = hold.open + effect.unsettled_nanos
+        end_hold(
+            hold=hold,
+            state="expired" if effect.unsettled_nanos > 0 else hold.state,
+            open_nanos=open_nanos,
+            settled=effect.amount_nanos,
+            attempts=0,
+            now=effect.effective_at,
+        )
 
 
 def _open(cells: Cells, locked: Locked, now: datetime) -> None:

@@ -9,9 +9,19 @@ from ledger import facade as ledger
 from o10.wire.facts import UsageRecord
 from policies import facade as policies
 
-from .company import DOLLAR, NOW, ROUTER, ask, make_tree, money_of, pay, reason_of
+from .company import (
+    DOLLAR,
+    NOW,
+    ROUTER,
+    ask,
+    entries,
+    make_tree,
+    money_of,
+    pay,
+    reason_of,
+)
 
-pytestmark = pytest.mark.usefixtures("sound")
+pytestmark = pytest.mark.usefixtures("books")
 
 
 def record(*, key="u1", at=NOW, use_case="support", output=310):
@@ -70,4 +80,44 @@ def test_many_records_of_one_request_move_a_tree_once():
     report(*[record(key=f"u{number}") for number in range(40)])
     assert money_of(tree["use_case"])["settled"] == 40 * 7_650_000
     pay(ask())
+    assert policies.check_conservation() == []
+
+
+def settled_entry():
+    return entries(kind=4)[-1]
+
+
+def take_back(entry, **replacement):
+    return ledger.reverse(
+        uid=entry.uid,
+        key="k",
+        reason="wrong price",
+        requested_by="usr_maker",
+        approved_by="usr_checker",
+        actor_id=0,
+        now=NOW + timedelta(days=2),
+        replacement=replacement or None,
+    )
+
+
+def test_p10_a_settle_taken_back_gives_its_money_back_at_once():
+    tree = make_tree(use_case=20_000_000)
+    pay(ask(), usage=(1_200, 800))
+    assert reason_of(ask()) == "ENVELOPE_HARD_LIMIT"
+    take_back(settled_entry(), amount_nanos=15_000)
+    money = money_of(tree["use_case"])
+    assert (money["settled"], money["unguarded"]) == (15_000, 15_000)
+    assert ask()["decision"] == "allow"
+
+
+def test_a_late_settle_taken_back_is_unsettled_until_the_write_off():
+    tree = make_tree()
+    answer = ask()
+    policies.expire_due(now=NOW + timedelta(minutes=11))
+    pay(answer, now=NOW + timedelta(hours=1))
+    take_back(settled_entry())
+    assert money_of(tree["use_case"])["unsettled"] == 15_000_000
+    assert policies.check_conservation() == []
+    assert policies.write_off_due(now=NOW + timedelta(days=2)) == 1
+    assert money_of(tree["use_case"])["unsettled"] == 0
     assert policies.check_conservation() == []

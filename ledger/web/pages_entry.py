@@ -213,10 +213,11 @@ def _answer(
 
 
 def verifier_keys(company: facade.LedgerRow) -> tuple[str, ...]:
-    """Which public keys may have signed for this ledger, as C2SP text?"""
-    known = facade.load_verifier_keys(
-        path=Path(settings.O10_SIGNING_KEY_FILE), name=company.origin
-    )
+    """Which public keys may have signed this ledger, as C2SP text? None before the first."""
+    path = Path(settings.O10_SIGNING_KEY_FILE)
+    if not (path.exists() or path.with_suffix(".pub").exists()):
+        return ()
+    known = facade.load_verifier_keys(path=path, name=company.origin)
     return tuple(key.text() for key in known)
 
 

@@ -14,6 +14,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render, resolve_url
 from django.utils.cache import patch_cache_control, patch_vary_headers
+from django_htmx.middleware import HtmxDetails
 
 from o10.access import sessions
 from o10.access.checks import check
@@ -56,7 +57,7 @@ def render_page(
 
     A history restore is a navigation and gets the whole page.
     """
-    htmx = getattr(request, "htmx", None)
+    htmx: HtmxDetails = request.htmx  # type: ignore[attr-defined]
     wants_part = bool(htmx) and not htmx.history_restore_request and not htmx.boosted
     return render(request, part if wants_part else template, dict(context), status=status)
 
@@ -67,7 +68,7 @@ def pairs_of(request: HttpRequest) -> list[tuple[str, str]]:
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
-    if getattr(request, "htmx", None):
+    if request.htmx:  # type: ignore[attr-defined]
         # A fragment can't hold the sign-in page: the browser goes there as a whole.
         response = HttpResponse(status=204)
         response.headers["HX-Redirect"] = resolve_url(settings.LOGIN_URL)

@@ -53,7 +53,8 @@ from ledger.operations.record_usage import UsageReport, UsageResult, record_usag
 from ledger.operations.record_verification import VerifierMode, record_verification
 from ledger.operations.run_sealer import run_sealer
 from ledger.operations.seal import Sealer, seal_once
-from ledger.operations.verify_ledger import Audit, verify_ledger
+from ledger.operations.verify_ledger import verify_ledger
+from ledger.operations.verify_walk import Audit
 from ledger.operations.write_price_version import SYSTEM
 from ledger.queries.audit_rows import plan_walks
 from ledger.queries.decision_words import (

@@ -43,6 +43,7 @@ _ENTRY_INSERT: Final = f"INSERT INTO ledger_entry (id, {', '.join(COLUMNS)}, lea
 _ENTRY_VALUES: Final = f"({', '.join(['%s'] * (len(COLUMNS) + 2))})"
 _IDEM_INSERT: Final = "INSERT INTO ledger_idem (entry_id, ledger_id, uid, request_hash) VALUES "
 _IDEM_VALUES: Final = "(nextval('ledger_entry_id_seq'), %s, %s, %s)"
+_CLAIM_ONE: Final = f"{_IDEM_INSERT}{_IDEM_VALUES} ON CONFLICT DO NOTHING RETURNING entry_id"
 _FIRST_MONTH_MS: Final = 1_577_836_800_000
 """2020-01-01: keys older than that, and those without an origin time, share one partition."""
 
@@ -141,14 +142,13 @@ def claim(
     uids = sorted(hashes)
     _ensure(_uid_months(uids))
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO ledger_idem (entry_id, ledger_id, uid, request_hash)"
-            " SELECT nextval('ledger_entry_id_seq'), %s, uid, hash"
-            " FROM unnest(%s::uuid[], %s::bytea[]) AS asked (uid, hash) ORDER BY uid"
-            " ON CONFLICT DO NOTHING RETURNING uid, entry_id",
-            [ledger_id, uids, [hashes[uid] for uid in uids]],
-        )
-        ours: dict[UUID, int] = dict(cursor.fetchall())
+        if len(uids) == 1:
+            # The shape of every single write; planned in a third of the time.
+            cursor.execute(_CLAIM_ONE, [ledger_id, uids[0], hashes[uids[0]]])
+            row = cursor.fetchone()
+            if row is not None:
+                return {uids[0]: row[0]}, {}
+        ours = {} if len(uids) == 1 else _claim_many(cursor, ledger_id, uids, hashes)
         taken: dict[UUID, bytes] = {}
         if len(ours) < len(uids):
             # A statement of its own: only a fresh snapshot sees what the conflict was with.
@@ -159,6 +159,19 @@ def claim(
             )
             taken = {uid: bytes(found) for uid, found in cursor.fetchall()}
     return ours, taken
+
+
+def _claim_many(
+    cursor: Any, ledger_id: int, uids: Sequence[UUID], hashes: Mapping[UUID, bytes]
+) -> dict[UUID, int]:
+    cursor.execute(
+        "INSERT INTO ledger_idem (entry_id, ledger_id, uid, request_hash)"
+        " SELECT nextval('ledger_entry_id_seq'), %s, uid, hash"
+        " FROM unnest(%s::uuid[], %s::bytea[]) AS asked (uid, hash) ORDER BY uid"
+        " ON CONFLICT DO NOTHING RETURNING uid, entry_id",
+        [ledger_id, uids, [hashes[uid] for uid in uids]],
+    )
+    return dict(cursor.fetchall())
 
 
 def copy_rows(*, ids: Iterable[int], images: Iterable[bytes], leaves: Iterable[bytes]) -> bytes:

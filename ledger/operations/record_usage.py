@@ -7,52 +7,34 @@ call is one transaction: all records that are new are booked, or none.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
 from django.db import connection, transaction
 
-from ledger.core.entry import Basis, Entry, Finish, Flag, Kind, Purpose, pack_flags
-from ledger.core.offer_names import ModelUnknown
-from ledger.core.pricing import RatedOffer, price_usage
+from ledger.core.entry import Basis, Entry
 from ledger.operations import append as rows
 from ledger.operations.intern import Domain, intern
 from ledger.operations.keep_exposure import (
     Effect,
-    Place,
     PlaceQuery,
     find_places,
     keep_exposure,
 )
-from ledger.operations.offer_numbers import OfferNumbers, offer_numbers
-from ledger.operations.put_document import put_document
+from ledger.operations.usage_draft import Booking, draft_of
 from ledger.queries.ledgers import LedgerRow, ledger_of_company
-from ledger.queries.prices import PriceState, price_book, rates_for, served_tier
+from ledger.queries.prices import price_book
 from o10.access.keys import Caller
 from o10.kernel import ids
 from o10.kernel.errors import FieldError, IdempotencyMismatch, ValidationFailed
-from o10.kernel.money import ceil_div
-from o10.kernel.rates import CostLines, UnknownPrice
-from o10.kernel.usage import TokenClass, Usage
 from o10.wire.facts import UsageRecord
-from o10.wire.requests import CacheHit
 
 FUTURE_MAX: Final = timedelta(minutes=5)
 MISMATCHES_NAMED: Final = 100
-CENT_NANOS: Final = 10_000_000
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
-_COLUMN_OF: Final[Mapping[TokenClass, str]] = {
-    TokenClass.INPUT: "tok_in",
-    TokenClass.CACHE_READ: "tok_cache_read",
-    TokenClass.CACHE_WRITE_5M: "tok_cache_write",
-    TokenClass.CACHE_WRITE_1H: "tok_cache_write_1h",
-    TokenClass.OUTPUT: "tok_out",
-    TokenClass.REASONING: "tok_reasoning",
-}
-"""Classes with a column of their own; the others stand in the entry's document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +58,6 @@ class UsageReport:
     recorded: int
     replayed: int
     unpriced: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Booking:
-    """What all records of one call share."""
-
-    ledger: LedgerRow
-    caller: Caller
-    actor_id: int
-    book: PriceState
-    closed_until: datetime | None
-    now: datetime
 
 
 def record_usage(
@@ -148,7 +118,7 @@ def _drafts(
 ) -> dict[UUID, Entry]:
     # Everything that may write to the registry comes before balances are locked.
     actor = intern(Domain.ACTOR, {"id": caller.actor}, ledger_id=ledger.id, actor=0, now=now)
-    booking = _Booking(
+    booking = Booking(
         ledger=ledger,
         caller=caller,
         actor_id=actor,
@@ -169,7 +139,7 @@ def _drafts(
         ]
     )
     drafts = [
-        _draft(uid, record, place, booking)
+        draft_of(uid, record, place, booking)
         for (uid, record), place in zip(fresh.items(), places, strict=True)
     ]
     versions = keep_exposure(
@@ -187,163 +157,6 @@ def _drafts(
         draft.uid: replace(draft, env_version=version) if version else draft
         for draft, version in zip(drafts, versions, strict=True)
     }
-
-
-def _draft(uid: UUID, record: UsageRecord, place: Place, booking: _Booking) -> Entry:
-    counted = record.disjoint()
-    usage = counted.usage if record.cache is not CacheHit.EDGE else Usage()
-    rated, numbers = _offer(record, usage, booking)
-    cost = _cost(usage, rated, booking.ledger.currency)
-    amount = cost.total_nanos if cost is not None else 0
-    marks = Flag.UNGUARDED if amount else Flag(0)
-    if not counted.consistent:
-        marks |= Flag.USAGE_INCONSISTENT
-    if record.cache is CacheHit.EDGE:
-        marks |= Flag.EDGE_CACHE_HIT
-    if booking.closed_until is not None and record.at < booking.closed_until:
-        marks |= Flag.PRIOR_PERIOD
-    if _provider_differs(record, amount, booking.ledger.currency):
-        marks |= Flag.PROVIDER_COST_DIFFERS
-    return Entry(
-        ledger_id=booking.ledger.id,
-        kind=Kind.USAGE,
-        uid=uid,
-        effective_at=record.at.astimezone(UTC),
-        recorded_at=booking.now,
-        envelope_id=place.envelope_id,
-        use_case_id=place.use_case_id,
-        dims_id=_dims(record, place, booking),
-        offer_id=numbers.offer_id,
-        venue_id=numbers.venue_id,
-        model_id=numbers.model_id,
-        actor_id=booking.actor_id,
-        amount_nanos=amount,
-        n=record.calls,
-        **{column: usage.of(token_class) for token_class, column in _COLUMN_OF.items()},
-        latency_ms=record.latency_ms or 0,
-        price_version=rated.price_version if rated is not None and cost is not None else 0,
-        parent=_run(record),
-        attempt=record.attempt,
-        flags=pack_flags(
-            basis=Basis.MEASURED if cost is not None else Basis.ESTIMATED,
-            purpose=Purpose[record.purpose.name],
-            finish=Finish[record.status.name],
-            marks=marks,
-        ),
-        doc=_document(record, usage, cost, booking.now),
-        ref=record.provider_request_id or "",
-    )
-
-
-def _offer(
-    record: UsageRecord, usage: Usage, booking: _Booking
-) -> tuple[RatedOffer | None, OfferNumbers]:
-    """Which offer served it? A model that is in no offer keeps its name as it was sent."""
-    try:
-        rated = rates_for(
-            venue=record.venue,
-            model=record.model,
-            region=record.region,
-            tier=served_tier(record.service_tier) if record.service_tier else None,
-            at=record.at,
-            # Thresholds are per call; an aggregate stands for calls of its average size.
-            total_input_tokens=ceil_div(usage.total_input, record.calls),
-            book=booking.book,
-        )
-    except ModelUnknown:
-        rated = None
-    about = {"ledger_id": booking.ledger.id, "actor": booking.actor_id, "now": booking.now}
-    if rated is not None:
-        return rated, offer_numbers(key=rated.key, **about)
-    venue = intern(Domain.VENUE, {"slug": record.venue}, **about) if record.venue else 0
-    model = intern(Domain.MODEL, {"slug": record.model}, **about)
-    return None, OfferNumbers(offer_id=0, venue_id=venue, model_id=model)
-
-
-def _cost(usage: Usage, rated: RatedOffer | None, currency: str) -> CostLines | None:
-    """What does it cost, or None when somebody still has to say so?"""
-    if not any(quantity for _, quantity in usage.items()):
-        return CostLines(currency, (), 0)
-    if rated is None or rated.rates.currency != currency:
-        return None
-    try:
-        return price_usage(usage, rated)
-    except UnknownPrice:
-        return None
-
-
-def _provider_differs(record: UsageRecord, amount: int, currency: str) -> int:
-    """By more than 1 % and more than 1 cent, in the same currency?"""
-    stated = record.provider_cost
-    if stated is None or stated.currency != currency:
-        return 0
-    gap = abs(stated.nanos - amount)
-    return int(gap > max(CENT_NANOS, abs(amount) // 100))
-
-
-def _dims(record: UsageRecord, place: Place, booking: _Booking) -> int:
-    stated = {
-        "department": place.department,
-        "key": booking.caller.key_id if booking.caller.key_id.startswith("key_") else "",
-        "environment": record.environment,
-        "customer": record.customer,
-        "task_type": record.task_type,
-        "step_kind": record.step_kind,
-        "prompt_version": record.prompt_version,
-        "tags": dict(record.tags),
-    }
-    meaning: dict[str, object] = {name: value for name, value in stated.items() if value}
-    if not meaning:
-        return 0
-    return intern(
-        Domain.DIMS,
-        meaning,
-        ledger_id=booking.ledger.id,
-        actor=booking.actor_id,
-        now=booking.now,
-    )
-
-
-def _run(record: UsageRecord) -> UUID:
-    if not record.run_id:
-        return UUID(int=0)
-    return ids.uid(scope="run", key=record.run_id, origin_ms=0)
-
-
-def _document(
-    record: UsageRecord, usage: Usage, cost: CostLines | None, now: datetime
-) -> bytes:
-    """What has no column: other token classes with their amounts, the provider's own figure."""
-    body: dict[str, Any] = {}
-    others = {
-        token_class: quantity
-        for token_class, quantity in usage.items()
-        if quantity and token_class not in _COLUMN_OF and token_class is not TokenClass.REQUEST
-    }
-    if others:
-        lines = cost.lines if cost is not None else ()
-        body["classes"] = [
-            {
-                "class": token_class.value,
-                "quantity": quantity,
-                "amount_nanos": sum(
-                    line.nanos for line in lines if line.token_class == token_class
-                ),
-            }
-            for token_class, quantity in others.items()
-        ]
-    if record.provider_cost is not None:
-        body["provider_cost"] = {
-            "amount": record.provider_cost.amount,
-            "currency": record.provider_cost.currency,
-        }
-    if record.outcome is not None:
-        body["outcome"] = {
-            "id": record.outcome.id,
-            "success": int(record.outcome.success),
-            "type": record.outcome.type,
-        }
-    return put_document(body, now=now) if body else b""
 
 
 def _closed_until(ledger_id: int) -> datetime | None:

@@ -8,66 +8,36 @@ Balances and reservations are compared by their owner; the command calls both.
 Source: ledger.md sections 8 and 13 of the design; docs/algorithms/invariants.md.
 """
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
-from zoneinfo import ZoneInfo
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from django.db import connection, transaction
 
 from ledger.core import verify
-from ledger.core.chain import chain_start
 from ledger.core.checkpoint import VerifierKey
-from ledger.core.entry import Kind
-from ledger.core.rollup import Buckets, Folded, Increments, fold_images
-from ledger.core.tiles import TILE_WIDTH, Frontier, Tile
+from ledger.core.rollup import Increments
+from ledger.core.tiles import TILE_WIDTH
 from ledger.operations.record_verification import VerifierMode
+from ledger.operations.verify_heads import (
+    OLDER,
+    check_checkpoints,
+    check_state,
+    read_checkpoints,
+)
+from ledger.operations.verify_walk import (
+    FINDINGS_MAX,
+    Audit,
+    Progress,
+    Walk,
+    begin,
+    name_changed,
+    say,
+    walk_entries,
+)
 from ledger.queries import audit_rows
-from ledger.queries.audit_rows import Sealed
-from ledger.queries.integrity import Finding, changed_entry, find_missing
+from ledger.queries.integrity import Finding, find_missing
 from ledger.queries.ledgers import COMPANY_LEDGER, LedgerRow, ledger_of_company
-from ledger.queries.tree import TileMissing, read_frontier, read_full_tiles, read_leaves
-
-Progress = Callable[[int, int], None]
-"""Hears (positions checked, positions in all)."""
-
-FINDINGS_MAX: Final = 100
-
-
-@dataclass(slots=True)
-class Audit:
-    """What did the verifier find? `note` is the newest signed checkpoint, "" before one."""
-
-    mode: VerifierMode
-    origin: str
-    from_seq: int
-    size: int = 0
-    root: str = ""
-    head: str = ""
-    note: str = ""
-    findings: list[Finding] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Walk:
-    """What is carried from chunk to chunk?"""
-
-    ledger: LedgerRow
-    audit: Audit
-    heads: dict[int, tuple[bytes, bytes]]
-    """size -> (root, chain) at each checkpoint."""
-    sizes: list[int]
-    tree: verify.Tree
-    frontier: Frontier
-    chain: bytes
-    replay: verify.Replay
-    documents: dict[bytes, bytes]
-    roots: dict[int, int] = field(default_factory=dict)
-    """envelope -> root of its tree, from the envelope_change documents."""
-    folded: Folded = field(default_factory=Folded)
-    changed: list[Sealed] = field(default_factory=list)
+from ledger.queries.tree import TileMissing, read_leaves
 
 
 def verify_ledger(
@@ -120,28 +90,25 @@ def _look(
         return
     for own in kept:
         if own.size > audit.size:
-            _say(audit, "ledger_shorter", "size", f">= {own.size}", str(audit.size), _OLDER)
+            say(audit, "ledger_shorter", "size", f">= {own.size}", str(audit.size), OLDER)
             return
         if own.origin != ledger.origin:
-            _say(audit, "origin_changed", "origin", own.origin, ledger.origin)
+            say(audit, "origin_changed", "origin", own.origin, ledger.origin)
             return
-    checkpoints = _checkpoints(cursor, ledger.id)
+    checkpoints = read_checkpoints(cursor, ledger.id)
     try:
-        walk = _begin(cursor, ledger, audit, kept=kept, checkpoints=checkpoints)
+        walk = begin(cursor, ledger, audit, kept=kept, checkpoints=checkpoints)
     except TileMissing as gone:
-        _say(audit, "tile_missing", "tile", str(gone.fields["tile"]), str(gone.fields["found"]))
+        _name_hole(cursor, ledger, audit, gone)
         return
-    if not _walk(cursor, walk, progress):
+    if not walk_entries(cursor, walk, progress):
         return
     audit.root, audit.head = walk.tree.root().hex(), walk.chain.hex()
-    _check_state(cursor, walk)
+    check_state(cursor, walk)
     _check_older(cursor, walk)
-    _check_checkpoints(walk, checkpoints, kept=kept, keys=keys)
+    check_checkpoints(walk, checkpoints, kept=kept, keys=keys)
     _check_rollups(cursor, walk)
     _finish_replay(cursor, walk)
-
-
-_OLDER: Final = "an older backup stands here, or the end of the ledger was cut off"
 
 
 def _check_counts(
@@ -151,7 +118,7 @@ def _check_counts(
     while level:
         tiles, level = tiles + level, level // TILE_WIDTH
     if counted.tiles != tiles:
-        _say(audit, "tile_missing", "tiles", str(tiles), str(counted.tiles), "number of tiles")
+        say(audit, "tile_missing", "tiles", str(tiles), str(counted.tiles), "number of tiles")
     if counted.entries > counted.seq:
         stray = audit_rows.find_stray(cursor, ledger_id=ledger.id)
         if stray is not None:
@@ -161,229 +128,21 @@ def _check_counts(
     if counted.seals != counted.seq:
         # The walk names the gap; positions past the state's own have no gap to name.
         if counted.seals > counted.seq:
-            _say(audit, "seal_state", "seq", str(counted.seals), str(counted.seq))
+            say(audit, "seal_state", "seq", str(counted.seals), str(counted.seq))
             return False
     return True
 
 
-def _begin(
-    cursor: Any,
-    ledger: LedgerRow,
-    audit: Audit,
-    *,
-    kept: Sequence[verify.Checkpoint],
-    checkpoints: Sequence[tuple[int, bytes, bytes, str]],
-) -> _Walk:
-    start = audit.from_seq
-    sizes = {size for size, *_ in checkpoints} | {own.size for own in kept}
-    frontier = read_frontier(cursor, ledger_id=ledger.id, size=start) if start else Frontier()
-    compact = frontier.compact()
-    documents: dict[bytes, bytes] = {}
-    whole = verify.Coverage.PART if start else verify.Coverage.WHOLE
-    chain = _chain_at(cursor, ledger, start)
-    return _Walk(
-        ledger=ledger,
-        audit=audit,
-        heads={start: (compact.root(), chain)} if start else {},
-        sizes=sorted(size for size in sizes if start <= size <= audit.size),
-        tree=verify.Tree(start, compact.hashes),
-        frontier=frontier,
-        chain=chain,
-        replay=verify.Replay(documents=documents, coverage=whole),
-        documents=documents,
-    )
-
-
-def _walk(cursor: Any, walk: _Walk, progress: Progress) -> bool:
-    """Everything from the start to the end; false when it broke off at a gap."""
-    audit, ledger = walk.audit, walk.ledger
-    after = audit.from_seq
-    while after < audit.size:
-        upto = min(after + audit_rows.CHUNK, audit.size)
-        rows, gap = audit_rows.read_chunk(cursor, ledger_id=ledger.id, after=after, upto=upto)
-        _check_chunk(cursor, walk, rows)
-        if gap is not None:
-            audit.findings.append(find_missing(cursor, ledger_id=ledger.id, seq=gap))
-            _name_changed(walk)
-            return False
-        after = upto
-        progress(after, audit.size)
-    _name_changed(walk)
-    return True
-
-
-def _check_chunk(cursor: Any, walk: _Walk, rows: Sequence[Sealed]) -> None:
-    if not rows:
+def _name_hole(cursor: Any, ledger: LedgerRow, audit: Audit, gone: TileMissing) -> None:
+    """Leaves or tiles at the right edge are gone: which entry, if it is one?"""
+    gap = audit_rows.find_gap(cursor, ledger_id=ledger.id, upto=audit.size)
+    if gap is not None:
+        audit.findings.append(find_missing(cursor, ledger_id=ledger.id, seq=gap))
         return
-    audit = walk.audit
-    changed = {
-        finding.seq
-        for finding in verify.check_leaves((row.seq, row.image, row.leaf) for row in rows)
-    }
-    walk.changed += [row for row in rows if row.seq in changed]
-    links = ((row.seq, row.leaf, row.chain) for row in rows)
-    for broken in verify.check_chain(links, previous=walk.chain, first=rows[0].seq):
-        row = rows[(broken.seq or rows[0].seq) - rows[0].seq]
-        uid = verify.uid_text(row.image[26:42])
-        audit.findings.append(
-            Finding(
-                "chain_broken",
-                *(row.seq, uid, "chain", broken.expected, broken.found, broken.what),
-            )
-        )
-    walk.chain = rows[-1].chain
-    _grow_tree(walk, rows)
-    leaves = [row.leaf for row in rows]
-    _check_tiles(cursor, walk, walk.frontier.extend(leaves))
-    if audit.mode is VerifierMode.FULL:
-        zone = ZoneInfo(walk.ledger.time_zone)
-        buckets = Buckets(zone, walk.ledger.rollup_minutes)
-        _add(walk.folded, fold_images((row.image for row in rows), buckets=buckets))
-    _load_documents(cursor, walk, rows)
-    walk.replay.feed((row.seq, row.image) for row in rows)
+    say(audit, "tile_missing", "tile", str(gone.fields["tile"]), str(gone.fields["found"]))
 
 
-def _grow_tree(walk: _Walk, rows: Sequence[Sealed]) -> None:
-    """Adds the leaves, looking at the root wherever a checkpoint was signed."""
-    first, done = walk.tree.size, 0
-    for size in walk.sizes:
-        if first < size <= first + len(rows):
-            walk.tree.extend([row.leaf for row in rows[done : size - first]])
-            done = size - first
-            walk.heads[size] = walk.tree.root(), rows[done - 1].chain
-    walk.tree.extend([row.leaf for row in rows[done:]])
-
-
-def _check_tiles(cursor: Any, walk: _Walk, filled: Sequence[Tile]) -> None:
-    for level in sorted({tile.level for tile in filled}):
-        own = [tile for tile in filled if tile.level == level]
-        try:
-            stored = read_full_tiles(
-                cursor,
-                ledger_id=walk.ledger.id,
-                level=level,
-                first=own[0].index,
-                count=len(own),
-            )
-        except TileMissing as gone:
-            name = str(gone.fields["tile"])
-            _say(walk.audit, "tile_missing", f"tile {name}", str(len(own)), "fewer")
-            continue
-        for tile, found in zip(own, stored, strict=True):
-            if tile.hashes != found:
-                place = _first_other(tile.hashes, found)
-                seq = (tile.index * TILE_WIDTH + place) * TILE_WIDTH**level + 1
-                expected, wrong = (
-                    each[place * 32 : place * 32 + 32].hex() for each in (tile.hashes, found)
-                )
-                name = f"tile {level}/{tile.index}, hash {place}"
-                walk.audit.findings.append(
-                    Finding("tile_changed", seq, "", name, expected, wrong)
-                )
-
-
-def _first_other(left: bytes, right: bytes) -> int:
-    return next(place for place, (a, b) in enumerate(zip(left, right)) if a != b) // 32  # noqa: B905 - a tile of another length differs before its end
-
-
-def _load_documents(cursor: Any, walk: _Walk, rows: Sequence[Sealed]) -> None:
-    wanted = {verify.doc_of(row.image) for row in rows} - {b""}
-    walk.documents.clear()
-    if not wanted:
-        return
-    walk.documents.update(audit_rows.read_documents(cursor, wanted))
-    for row in rows:
-        if int.from_bytes(row.image[20:22], "big") != Kind.ENVELOPE_CHANGE:
-            continue
-        try:
-            change = verify.change_of(json.loads(walk.documents[verify.doc_of(row.image)]))
-        except (KeyError, ValueError, TypeError):
-            continue  # the replay names it
-        walk.roots[change.envelope] = change.root
-
-
-def _name_changed(walk: _Walk) -> None:
-    """Which entries were changed? Swapped values are looked for among the changed ones."""
-    images = [row.image for row in walk.changed[:10]]
-    for row in walk.changed[:FINDINGS_MAX]:
-        walk.audit.findings.append(
-            changed_entry(seq=row.seq, image=row.image, leaf=row.leaf, others=images)
-        )
-
-
-def _check_state(cursor: Any, walk: _Walk) -> None:
-    cursor.execute(
-        "SELECT chain, ranges FROM ledger_seal_state WHERE ledger_id = %s", [walk.ledger.id]
-    )
-    row = cursor.fetchone()
-    if row is None:
-        return
-    ranges = walk.frontier.compact().to_bytes()
-    for column, expected, found in (
-        ("chain", walk.chain, bytes(row[0])),
-        ("ranges", ranges, bytes(row[1])),
-    ):
-        if expected != found:
-            _say(walk.audit, "seal_state", column, expected.hex(), found.hex())
-
-
-def _check_checkpoints(
-    walk: _Walk,
-    checkpoints: Sequence[tuple[int, bytes, bytes, str]],
-    *,
-    kept: Sequence[verify.Checkpoint],
-    keys: Sequence[VerifierKey],
-) -> None:
-    audit = walk.audit
-    known = [verify.Key(key.name, key.key_id, key.public) for key in keys]
-    for own in kept:
-        head = walk.heads.get(own.size)
-        if head is not None and head[0] != own.root:
-            what = f"the ledger no longer extends the checkpoint kept at {own.size}"
-            _say(audit, "history_rewritten", "root", own.root.hex(), head[0].hex(), what)
-    for size, root, chain, note in checkpoints:
-        if size < audit.from_seq:
-            continue
-        if size > audit.size:
-            _say(audit, "ledger_shorter", "size", f">= {size}", str(audit.size), _OLDER)
-            continue
-        for fault in _note_faults(walk, size, root, chain, note, known):
-            _say(audit, *fault, f"checkpoint at {size}")
-    audit.note = checkpoints[-1][3] if checkpoints else ""
-    for seq, uid, body in walk.replay.references:
-        head = walk.heads.get(int(body["size"]))
-        stated = bytes.fromhex(body["root"]), bytes.fromhex(body["chain"])
-        if head is not None and head[1] and head != stated:
-            audit.findings.append(
-                Finding("checkpoint_ref", seq, uid, "doc", head[0].hex(), body["root"])
-            )
-
-
-def _note_faults(
-    walk: _Walk, size: int, root: bytes, chain: bytes, note: str, known: Sequence[verify.Key]
-) -> Iterator[tuple[str, str, str, str]]:
-    head = walk.heads.get(size)
-    try:
-        stated = verify.Checkpoint.parse(note)
-    except verify.NoteError as error:
-        yield "note_malformed", "note", "a signed note", str(error)
-        return
-    if (stated.origin, stated.size) != (walk.ledger.origin, size):
-        found = f"{stated.origin} {stated.size}"
-        yield "checkpoint_changed", "note", f"{walk.ledger.origin} {size}", found
-    if head is not None and not head[0] == stated.root == root:
-        wrong = stated.root if stated.root != head[0] else root
-        yield "checkpoint_changed", "root", head[0].hex(), wrong.hex()
-    if head is not None and head[1] and head[1] != chain:
-        yield "checkpoint_changed", "chain", head[1].hex(), chain.hex()
-    right, wrong_keys = stated.signers(known)
-    if wrong_keys or not right:
-        signed = ", ".join(f"{name}+{key_id.hex()}" for name, key_id, _ in stated.lines)
-        expected = ", ".join(str(key) for key in known)
-        yield "signature_invalid", "note", f"a signature of {expected}", signed
-
-
-def _check_older(cursor: Any, walk: _Walk) -> None:
+def _check_older(cursor: Any, walk: Walk) -> None:
     """What lies before the own checkpoint: row = leaf = tile in SQL, tiles = kept root."""
     start, ledger_id = walk.audit.from_seq, walk.ledger.id
     if not start:
@@ -399,7 +158,7 @@ def _check_older(cursor: Any, walk: _Walk) -> None:
     for seq in changed:
         rows, _ = audit_rows.read_chunk(cursor, ledger_id=ledger_id, after=seq - 1, upto=seq)
         walk.changed += rows
-    _name_changed(walk)
+    name_changed(walk)
     for seq in other:
         walk.audit.findings.append(
             Finding("leaf_changed", seq, "", "leaf", "the hash in its tile", "another")
@@ -412,7 +171,7 @@ def _check_older(cursor: Any, walk: _Walk) -> None:
     walk.heads[start] = tree.root(), walk.heads[start][1]
 
 
-def _check_rollups(cursor: Any, walk: _Walk) -> None:
+def _check_rollups(cursor: Any, walk: Walk) -> None:
     audit_rows.plan_scans(cursor)
     for table, cells in (("rollup_hour", walk.folded.hours), ("rollup_day", walk.folded.days)):
         if walk.audit.mode is VerifierMode.FULL:
@@ -427,10 +186,10 @@ def _check_rollups(cursor: Any, walk: _Walk) -> None:
             place, column, right, wrong = difference
             names = ("bucket", "use_case", "envelope", "venue", "model", "dims", "kind class")
             cell = ", ".join(f"{name} {part}" for name, part in zip(names, place, strict=True))
-            _say(walk.audit, "rollup_drift", f"{table}.{column}", right, wrong, cell)
+            say(walk.audit, "rollup_drift", f"{table}.{column}", right, wrong, cell)
 
 
-def _finish_replay(cursor: Any, walk: _Walk) -> None:
+def _finish_replay(cursor: Any, walk: Walk) -> None:
     unsealed = audit_rows.read_unsealed_versions(
         cursor, ledger_id=walk.ledger.id, roots=walk.roots
     )
@@ -453,37 +212,3 @@ def _finish_replay(cursor: Any, walk: _Walk) -> None:
                 what=each.what,
             )
         )
-
-
-def _add(total: Folded, more: Folded) -> None:
-    for cells, extra in ((total.hours, more.hours), (total.days, more.days)):
-        for place, sums in extra.items():
-            present = cells.get(place)
-            cells[place] = (
-                sums if present is None else Increments(*map(int.__add__, present, sums))
-            )
-
-
-def _checkpoints(cursor: Any, ledger_id: int) -> list[tuple[int, bytes, bytes, str]]:
-    cursor.execute(
-        "SELECT size, root, chain, note FROM ledger_checkpoint WHERE ledger_id = %s"
-        " ORDER BY size",
-        [ledger_id],
-    )
-    return [(size, bytes(root), bytes(chain), note) for size, root, chain, note in cursor]
-
-
-def _chain_at(cursor: Any, ledger: LedgerRow, seq: int) -> bytes:
-    if not seq:
-        return chain_start(ledger.origin)
-    cursor.execute(
-        "SELECT chain FROM ledger_seal WHERE ledger_id = %s AND seq = %s", [ledger.id, seq]
-    )
-    row = cursor.fetchone()
-    return bytes(row[0]) if row else b""
-
-
-def _say(
-    audit: Audit, code: str, column: str, expected: str, found: str, what: str = ""
-) -> None:
-    audit.findings.append(Finding(code, 0, "", column, expected, found, what))

@@ -11,7 +11,8 @@ from ledger import facade
 from ledger.core.checkpoint import Checkpoint, sign_checkpoint
 from ledger.operations.keep_signing_key import load_signing_key, load_verifier_keys
 from ledger.operations.record_verification import VerifierMode
-from ledger.operations.verify_ledger import Audit, verify_ledger
+from ledger.operations.verify_ledger import verify_ledger
+from ledger.operations.verify_walk import Audit
 
 from .rows import NOW, ORIGIN, connect, write_entries
 
@@ -95,6 +96,10 @@ ATTACKS = {
     "deleted in the middle": (
         f"DELETE FROM ledger_entry WHERE {entry_at(120)}",
         ("entry_missing", 120, None, None, "none"),
+    ),
+    "deleted beside the own checkpoint": (
+        f"DELETE FROM ledger_entry WHERE {entry_at(270)}",
+        ("entry_missing", 270, None, None, "none"),
     ),
     "last deleted": (
         "DELETE FROM ledger_entry WHERE id ="

@@ -37,6 +37,11 @@ _options: dict[str, object] = {
             "schedule": 60.0,
             "options": {"expires": 60},
         },
+        "watch-seal": {
+            "task": "ledger.watch_seal",
+            "schedule": 5.0,
+            "options": {"expires": 10},
+        },
         "watch-balances": {
             "task": "policies.watch_balances",
             "schedule": 5.0,

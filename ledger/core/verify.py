@@ -751,7 +751,7 @@ class Close(NamedTuple):
 
 Originals = Callable[[Collection[bytes]], Mapping[bytes, tuple[int, bytes]]]
 
-_HOLD_KINDS: Final = frozenset({RESERVE, SETTLE, RELEASE, EXPIRE, WRITE_OFF})
+_HOLD_KINDS: Final = frozenset({RESERVE, SETTLE, RELEASE, EXPIRE, REVERSAL, WRITE_OFF})
 _READ_KINDS: Final = frozenset({ENVELOPE_CHANGE, PERIOD_CLOSE, CHECKPOINT_REF})
 _DOCUMENTED: Final = _READ_KINDS | {REGISTRY}
 _NEGATED: Final = (

@@ -2,23 +2,24 @@
 
 The order of checks is the order of reason codes; the first that denies ends the evaluation, so
 that equal inputs give the equal first code. Everything that can deny stands in one of two
-tables: `CHECKS` (is the call allowed at all?) and the budgets of `_budgets` (does it fit?).
+tables: `CHECKS` of `policies.core.checks` (is the call allowed at all?) and `_budgets` (does it
+fit?).
 Source: product.md sections 4.2, 4.3 and 6; docs/algorithms/reason-order.md.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from o10.kernel.money import Nanos, amount_text
-from o10.kernel.rates import Rates
 from o10.wire.decisions import Mode, Outcome, ReasonEntry
 from o10.wire.reasons import Again, Reason
-from o10.wire.requests import Authorize
 from policies.core import estimate
+from policies.core.checks import CHECKS, Case, case_of
 from policies.core.envelope import Balance, binding, left, soft_thresholds_passed
 from policies.core.estimate import WorstCase
-from policies.core.snapshot import EnvelopeRule, Place, Snapshot, UseCaseRule
+from policies.core.question import Left, Question
+from policies.core.snapshot import Place, Snapshot, UseCaseRule
 
 ALWAYS_ENFORCED = frozenset(
     {
@@ -31,48 +32,6 @@ ALWAYS_ENFORCED = frozenset(
 """Denials that no mode softens: who may not ask has no mode, and a stop is no trial."""
 RETRY_AFTER_MOST_S = 86_400
 """A router is told to come back within a day, even where the period is longer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """Which offer would serve the call, and at which rates?
-
-    Units: tokens for `max_output_tokens` and `context_tokens` (None = not known).
-    """
-
-    offer: str
-    venue: str
-    model: str
-    region: str | None
-    tier: str
-    rates: Rates
-    price_version: int
-    stale: bool = False
-    max_output_tokens: int | None = None
-    context_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What is asked, by whom, when, and at which price? `scoped` false = not by this key."""
-
-    request: Authorize
-    scoped: bool
-    now: datetime
-    currency: str
-    price: Price | None
-    place: Place | Reason | None
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What is known of the money? One balance per envelope of the path, root first.
-
-    Units: nanos; `run` is what the run of the call has spent and holds so far.
-    """
-
-    path: tuple[Balance, ...] = ()
-    run: Nanos = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,25 +60,6 @@ class Ruling:
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
-    """What do all checks look at?"""
-
-    question: Question
-    rule: UseCaseRule | None
-    bound: int | None
-    wanted: int
-
-    @property
-    def request(self) -> Authorize:
-        return self.question.request
-
-    @property
-    def path(self) -> tuple[EnvelopeRule, ...]:
-        place = self.question.place
-        return place.path if isinstance(place, Place) else ()
-
-
-@dataclass(frozen=True, slots=True)
 class _Budget:
     """Which limit of money must the worst case stay within? None = no limit."""
 
@@ -135,7 +75,7 @@ def decide(*, question: Question, snapshot: Snapshot, left: Left) -> Ruling:
     Raises: nothing; every answer is a ruling.
     """
     rule = snapshot.use_cases.get(question.request.use_case)
-    case = _case(question, rule)
+    case = case_of(question, rule)
     for reason, check in CHECKS:
         detail = check(case)
         if detail is not None:
@@ -143,154 +83,11 @@ def decide(*, question: Question, snapshot: Snapshot, left: Left) -> Ruling:
     return _decide_money(case, left)
 
 
-def question_labels(request: Authorize) -> dict[str, str]:
-    """Which values choose an envelope below the use case?"""
-    labels = {
-        "environment": request.environment,
-        "customer": request.customer,
-        "run": request.run_id,
-    }
-    return {kind: value for kind, value in labels.items() if value}
-
-
-def model_of(request: Authorize, rule: UseCaseRule | None) -> str:
-    """Which model is meant? The one asked for, else the use case's own; empty = none."""
-    return request.model or (rule.default_model if rule else "")
-
-
-def _case(question: Question, rule: UseCaseRule | None) -> _Case:
-    request = question.request
-    bound = estimate.input_bound(input_tokens=request.input_tokens, prompt=request.prompt)
-    default = rule.default_max_output_tokens if rule else None
-    wanted = request.max_output_tokens
-    if wanted is None:
-        wanted = default or estimate.DEFAULT_OUTPUT_TOKENS
-    most = question.price.max_output_tokens if question.price else None
-    return _Case(question, rule, bound, wanted if most is None else min(wanted, most))
-
-
-# --- is the call allowed at all? -------------------------------------------------------------
-
-
-def _key_not_scoped(case: _Case) -> str | None:
-    if case.question.scoped:
-        return None
-    return f"This key may not spend for use case {case.request.use_case}."
-
-
-def _use_case_unknown(case: _Case) -> str | None:
-    return None if case.rule else f"There is no use case {case.request.use_case}."
-
-
-def _not_started(case: _Case) -> str | None:
-    starts = case.rule.starts_at if case.rule else None
-    if starts is None or starts <= case.question.now:
-        return None
-    return f"{_rule(case).name} starts at {starts:%Y-%m-%d %H:%M} UTC."
-
-
-def _stopped(case: _Case) -> str | None:
-    return f"{_rule(case).name} is stopped." if _rule(case).state == "stopped" else None
-
-
-def _sunset(case: _Case) -> str | None:
-    return f"{_rule(case).name} is wound down." if _rule(case).state == "sunset" else None
-
-
-def _input_over_cap(case: _Case) -> str | None:
-    price = case.question.price
-    limits = [_rule(case).max_input_tokens, price.context_tokens if price else None]
-    known = [limit for limit in limits if limit is not None]
-    if case.bound is None or not known or case.bound <= min(known):
-        return None
-    return f"{case.bound:,} input tokens are above the limit of {min(known):,}."
-
-
-def _price_unknown(case: _Case) -> str | None:
-    price = case.question.price
-    model = model_of(case.request, case.rule)
-    if not model:
-        return "No model was named, and the use case has no default model."
-    if price is None:
-        return f"There is no price for {model}{_at(case.request.venue)}."
-    missing = estimate.unpriced(
-        rates=price.rates,
-        cached_input_tokens=case.request.cached_input_tokens,
-        max_output_tokens=case.wanted,
-    )
-    if missing:
-        return f"{price.offer} has no price for {', '.join(missing)}."
-    if price.rates.currency != case.question.currency:
-        return f"{price.offer} is priced in {price.rates.currency}, not in our currency."
-    return None
-
-
-def _price_stale(case: _Case) -> str | None:
-    price = case.question.price
-    if price is None or not price.stale or not _rule(case).strict_prices:
-        return None
-    return f"The price of {price.offer} is too old, and the use case has strict prices."
-
-
-def _estimate_missing(case: _Case) -> str | None:
-    return "Neither input_tokens nor prompt was sent." if case.bound is None else None
-
-
-def _placeless(reason: Reason, sentence: str) -> Callable[[_Case], str | None]:
-    def check(case: _Case) -> str | None:
-        place = case.question.place
-        missing = reason is Reason.ENVELOPE_NOT_FOUND and place is None
-        return sentence.format(_rule(case).name) if place is reason or missing else None
-
-    return check
-
-
-def _frozen(case: _Case) -> str | None:
-    frozen = [rule.name for rule in case.path if rule.state == "frozen"]
-    return f"{frozen[0]} is frozen." if frozen else None
-
-
-def _closed(case: _Case) -> str | None:
-    closed = [rule.name for rule in case.path if rule.state == "closed"]
-    if closed:
-        return f"{closed[0]} is closed."
-    if case.question.place is Reason.ENVELOPE_CLOSED:
-        return f"The envelope of {_rule(case).name} is closed or past its end."
-    return None
-
-
-CHECKS: tuple[tuple[Reason, Callable[[_Case], str | None]], ...] = (
-    (Reason.KEY_NOT_SCOPED, _key_not_scoped),
-    (Reason.USE_CASE_UNKNOWN, _use_case_unknown),
-    (Reason.USE_CASE_NOT_STARTED, _not_started),
-    (Reason.EMERGENCY_STOP, _stopped),
-    (Reason.USE_CASE_SUNSET, _sunset),
-    (Reason.INPUT_TOKENS_OVER_CAP, _input_over_cap),
-    (Reason.PRICE_UNKNOWN, _price_unknown),
-    (Reason.PRICE_STALE, _price_stale),
-    (Reason.ESTIMATE_MISSING, _estimate_missing),
-    (
-        Reason.ENVELOPE_NOT_FOUND,
-        _placeless(Reason.ENVELOPE_NOT_FOUND, "No envelope covers {}: no budget, no call."),
-    ),
-    (
-        Reason.ENVELOPE_NOT_STARTED,
-        _placeless(Reason.ENVELOPE_NOT_STARTED, "The envelope of {} starts later."),
-    ),
-    (Reason.ENVELOPE_FROZEN, _frozen),
-    (Reason.ENVELOPE_CLOSED, _closed),
-)
-"""Every check before money, in evaluation order: it returns a detail to deny, or None."""
-
-
-# --- does it fit? ----------------------------------------------------------------------------
-
-
-def _decide_money(case: _Case, left: Left) -> Ruling:
+def _decide_money(case: Case, left: Left) -> Ruling:
     price, bound = case.question.price, case.bound
     if price is None or bound is None:
         raise LookupError("the checks before money guarantee a price and a bound")
-    rule = _rule(case)
+    rule = case.known_rule
     top = estimate.ceiling(rates=price.rates, may_write_cache=rule.may_write_cache)
     budgets = _budgets(case, left)
     granted = _granted(case, top, budgets)
@@ -304,7 +101,7 @@ def _decide_money(case: _Case, left: Left) -> Ruling:
     return _allowed(case, left, worst)
 
 
-def _granted(case: _Case, top: estimate.Ceiling, budgets: Sequence[_Budget]) -> int | None:
+def _granted(case: Case, top: estimate.Ceiling, budgets: Sequence[_Budget]) -> int | None:
     """How many output tokens can be granted? None = fewer than are of any use."""
     if not _may_shrink(case):
         return case.wanted
@@ -319,17 +116,17 @@ def _granted(case: _Case, top: estimate.Ceiling, budgets: Sequence[_Budget]) -> 
     return granted if granted >= _least(case) else None
 
 
-def _may_shrink(case: _Case) -> bool:
-    return case.request.max_output_tokens is None or _rule(case).fit_output
+def _may_shrink(case: Case) -> bool:
+    return case.request.max_output_tokens is None or case.known_rule.fit_output
 
 
-def _least(case: _Case) -> int:
+def _least(case: Case) -> int:
     return estimate.useful_output(
-        wanted=case.wanted, p50_output_tokens=_rule(case).p50_output_tokens
+        wanted=case.wanted, p50_output_tokens=case.known_rule.p50_output_tokens
     )
 
 
-def _budgets(case: _Case, left_now: Left) -> tuple[_Budget, ...]:
+def _budgets(case: Case, left_now: Left) -> tuple[_Budget, ...]:
     """Which limits hold, in the order of their codes? The own envelope before those above."""
     budgets = [
         _Budget(Reason.PER_CALL_LIMIT, rule.per_call_nanos, rule.name)
@@ -356,7 +153,7 @@ def _budgets(case: _Case, left_now: Left) -> tuple[_Budget, ...]:
     return tuple(budgets)
 
 
-def _too_dear(case: _Case, budget: _Budget, worst: WorstCase) -> Ruling:
+def _too_dear(case: Case, budget: _Budget, worst: WorstCase) -> Ruling:
     currency = case.question.currency
     detail = (
         f"Needs {amount_text(worst.nanos)} {currency}; "
@@ -375,8 +172,8 @@ def _too_dear(case: _Case, budget: _Budget, worst: WorstCase) -> Ruling:
     return replace(ruling, binding=budget.level, retry_after_s=until)
 
 
-def _allowed(case: _Case, left_now: Left, worst: WorstCase) -> Ruling:
-    rule = _rule(case)
+def _allowed(case: Case, left_now: Left, worst: WorstCase) -> Ruling:
+    rule = case.known_rule
     notes = _notes(case, left_now, worst)
     asked = case.request.max_output_tokens
     capped = asked is None or worst.max_output_tokens < asked
@@ -394,14 +191,14 @@ def _allowed(case: _Case, left_now: Left, worst: WorstCase) -> Ruling:
         mode=mode,
         reasons=_ordered(notes),
         rule=rule,
-        place=_place(case),
+        place=case.place,
         worst=worst,
         max_output_tokens=worst.max_output_tokens,
         binding=tightest.index if tightest else None,
     )
 
 
-def _notes(case: _Case, left_now: Left, worst: WorstCase) -> list[ReasonEntry]:
+def _notes(case: Case, left_now: Left, worst: WorstCase) -> list[ReasonEntry]:
     notes = []
     price = case.question.price
     if price is not None and price.stale:
@@ -433,7 +230,7 @@ def _capped(asked: int | None, granted: int) -> ReasonEntry:
     return ReasonEntry(code=Reason.CAPPED_TOKENS, detail=detail)
 
 
-def _fits(case: _Case, left_now: Left, worst: WorstCase) -> ReasonEntry:
+def _fits(case: Case, left_now: Left, worst: WorstCase) -> ReasonEntry:
     tightest = binding(left_now.path)
     if tightest is None:
         return ReasonEntry(
@@ -452,7 +249,7 @@ def _shadow(mode: Mode) -> ReasonEntry:
 
 
 def _denied(
-    case: _Case, reason: Reason, detail: str, *, worst: WorstCase | None = None
+    case: Case, reason: Reason, detail: str, *, worst: WorstCase | None = None
 ) -> Ruling:
     mode = Mode(case.rule.mode) if case.rule else Mode.ENFORCE
     enforced = mode is Mode.ENFORCE or reason in ALWAYS_ENFORCED
@@ -465,14 +262,14 @@ def _denied(
         mode=mode,
         reasons=tuple(reasons),
         rule=case.rule,
-        place=_place(case),
+        place=case.place,
         worst=worst,
         max_output_tokens=case.wanted,
         retry_after_s=_retry_after(case, reason),
     )
 
 
-def _retry_after(case: _Case, reason: Reason) -> int | None:
+def _retry_after(case: Case, reason: Reason) -> int | None:
     if reason.row.again is not Again.YES:
         return None
     starts = case.rule.starts_at if case.rule else None
@@ -481,8 +278,8 @@ def _retry_after(case: _Case, reason: Reason) -> int | None:
     return 60
 
 
-def _until_reset(case: _Case, level: int) -> int | None:
-    place = _place(case)
+def _until_reset(case: Case, level: int) -> int | None:
+    place = case.place
     return _seconds(place.periods[level].end, case.question.now) if place else None
 
 
@@ -498,20 +295,6 @@ def _ordered(notes: Sequence[ReasonEntry]) -> tuple[ReasonEntry, ...]:
     return tuple(sorted(firsts.values(), key=lambda note: note.code.number))
 
 
-def _named(case: _Case, level: int) -> str:
-    place = _place(case)
+def _named(case: Case, level: int) -> str:
+    place = case.place
     return place.name_at(level) if place else case.path[level].name
-
-
-def _place(case: _Case) -> Place | None:
-    return case.question.place if isinstance(case.question.place, Place) else None
-
-
-def _rule(case: _Case) -> UseCaseRule:
-    if case.rule is None:
-        raise LookupError("checks after USE_CASE_UNKNOWN have a rule")
-    return case.rule
-
-
-def _at(venue: str | None) -> str:
-    return f" at {venue}" if venue else ""

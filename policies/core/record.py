@@ -12,8 +12,9 @@ from typing import Any
 from uuid import UUID
 
 from o10.wire.requests import Authorize
-from policies.core.decide import Left, Price, Question, Ruling
+from policies.core.decide import Ruling
 from policies.core.envelope import binding, left
+from policies.core.question import Left, Price, Question
 from policies.core.snapshot import Place, Snapshot
 
 FORMAT = "o10-decision-v1"

@@ -16,9 +16,10 @@ from o10.wire.decisions import (
     ReservationView,
     Route,
 )
-from policies.core.decide import Left, Ruling
+from policies.core.decide import Ruling
 from policies.core.envelope import left
 from policies.core.instants import unix_ms
+from policies.core.question import Left
 from policies.operations.questions import Asked
 from policies.operations.token_keys import signing_key
 

@@ -20,8 +20,9 @@ from o10.kernel import ids
 from o10.kernel.errors import Conflict, IdempotencyMismatch, ServiceUnavailable
 from o10.wire.decisions import encode
 from o10.wire.requests import Authorize
-from policies.core.decide import Left, Ruling, decide
+from policies.core.decide import Ruling, decide
 from policies.core.instants import unix_ms
+from policies.core.question import Left
 from policies.core.record import content_hash, decision_record
 from policies.operations import statements
 from policies.operations.answers import decision_answer, reservation_view

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from ledger import facade as ledger
 from o10.kernel.errors import Unavailable
-from policies.core.decide import Left, Ruling, decide
+from policies.core.decide import Ruling, decide
+from policies.core.question import Left
 from policies.core.snapshot import Place
 from policies.operations.balances import Move, lock, move, raise_version
 from policies.operations.open_periods import open_periods

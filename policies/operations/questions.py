@@ -10,8 +10,8 @@ from o10.access.keys import Caller
 from o10.access.roles import Action
 from o10.wire.requests import Authorize
 from policies.core import estimate
-from policies.core.decide import Left, Question, model_of, question_labels
 from policies.core.envelope import Balance
+from policies.core.question import Left, Question, model_of, question_labels
 from policies.core.snapshot import Place, UseCaseRule
 from policies.operations import statements
 from policies.operations.balances import Cells, in_path_order

@@ -15,7 +15,7 @@ from ledger import facade as ledger
 from o10.kernel import ids
 from o10.kernel.errors import ReservationUnknown
 from o10.wire.token import looks_like_token
-from policies.core.decide import question_labels
+from policies.core.question import question_labels
 from policies.operations import statements
 from policies.operations.balances import Cells
 from policies.operations.questions import Asked, Numbers

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db import connection
 
 from ledger import facade as ledger
-from policies.core.decide import Price
+from policies.core.question import Price
 
 _BOOKS_KEPT = 4
 

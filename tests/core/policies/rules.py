@@ -6,8 +6,8 @@ from typing import Any
 from o10.kernel.rates import Rates
 from o10.kernel.usage import TokenClass
 from o10.wire.requests import Authorize
-from policies.core.decide import Left, Price, Question, question_labels
 from policies.core.envelope import Balance
+from policies.core.question import Left, Price, Question, question_labels
 from policies.core.snapshot import (
     EnvelopeRule,
     PolicyRows,

@@ -11,7 +11,8 @@ from o10.kernel.rates import Rates
 from o10.kernel.usage import TokenClass
 from o10.wire.decisions import Mode, Outcome
 from o10.wire.reasons import Effect, Reason
-from policies.core.decide import ALWAYS_ENFORCED, CHECKS, decide
+from policies.core.checks import CHECKS
+from policies.core.decide import ALWAYS_ENFORCED, decide
 from policies.core.record import content_hash, decision_record
 from policies.core.snapshot import Place
 

@@ -20,6 +20,7 @@ from ledger.core.price_terms import Bracket, OfferKey, PriceSource, Threshold, T
 from ledger.core.pricing import RatedOffer, price_usage
 from ledger.core.tiles import TileId, tile_of_path
 from ledger.models import APPEND_ONLY, MUTABLE, PERIOD_FROZEN, SELF_GRANTED
+from ledger.operations.adopt_cluster import adopt_cluster
 from ledger.operations.append import ENTRY_COPY, IDEM_COPY, EntryExists, append, append_rows
 from ledger.operations.copy_streams import Streams, copy_streams, synthetic_entry
 from ledger.operations.correct import AlreadyReversed, reverse
@@ -138,6 +139,7 @@ from ledger.queries.stated import StatedCap, stated_caps, sum_taken_by_reservati
 SEALER_RIGHTS: dict[str, str] = {}
 
 __all__ = [
+    "adopt_cluster",
     "StatedCap",
     "plan_walks",
     "check_tree",

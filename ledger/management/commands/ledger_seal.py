@@ -1,5 +1,6 @@
 """How does every entry get its position? Seals until it is told to stop."""
 
+import argparse
 import signal
 import threading
 from pathlib import Path
@@ -8,18 +9,29 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from ledger import facade
 from o10.kernel import clock
+from o10.kernel.errors import Conflict, Missing, Unavailable
 
 
 class Command(BaseCommand):
     help = "Seal the ledger: positions, chain, tree, rollups, checkpoints. Ends on SIGTERM."
 
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--adopt-cluster",
+            action="store_true",
+            help="go on in this PostgreSQL cluster after an upgrade or a move, then end",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Runs the loop; SIGTERM and SIGINT end it after the batch at hand."""
+        if options["adopt_cluster"]:
+            self._adopt()
+            return
         stop = threading.Event()
 
         def end(number: int, frame: FrameType | None) -> None:
@@ -33,6 +45,16 @@ class Command(BaseCommand):
             clock=clock.now,
             stop=stop,
         )
+
+    def _adopt(self) -> None:
+        try:
+            with connect_sealer() as connection:
+                before, now = facade.adopt_cluster(
+                    connection, ledger=facade.ledger_of_company()
+                )
+        except (Conflict, Missing, Unavailable) as error:
+            raise CommandError(str(error), returncode=2) from error
+        self.stdout.write(f"sealing goes on in cluster {now} (was {before})")
 
 
 def connect_sealer() -> "psycopg.Connection[Any]":

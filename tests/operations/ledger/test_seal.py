@@ -13,6 +13,7 @@ from ledger import facade
 from ledger.core.chain import chain_start, link
 from ledger.core.merkle import check_consistency, check_inclusion, root
 from ledger.operations import seal as seal_module
+from ledger.operations.adopt_cluster import XidBehind
 from ledger.operations.append import append_rows
 from ledger.operations.open_sealer import SealerElsewhere
 from ledger.operations.seal import FenceLost, SealBroken, Sealer, seal_once
@@ -297,6 +298,31 @@ def test_the_state_of_another_cluster_is_not_taken_over(
 
     with pytest.raises(ClusterChanged):
         _eventually(opened)
+
+
+def test_an_upgraded_cluster_is_adopted_and_sealing_goes_on(
+    ledger: Any, seal_all: Callable[[], int], opened: Opened
+) -> None:
+    write_entries(3)
+    seal_all()
+    write_entries(2)
+    with connect(ledger.urls.superuser_url) as superuser:
+        superuser.execute("UPDATE ledger_seal_state SET system_id = 77")
+    with connect(ledger.urls.sealer_url) as connection:
+        before, now = facade.adopt_cluster(connection, ledger=ledger.row)
+    assert before == 77
+    assert now > 77
+    assert seal_once(_eventually(opened), now=NOW).count == 2
+    check_all(ledger.urls)
+
+
+def test_a_cluster_whose_counter_is_behind_is_not_adopted(ledger: Any) -> None:
+    write_entries(1)
+    with connect(ledger.urls.superuser_url) as superuser:
+        superuser.execute("SET session_replication_role = replica")
+        superuser.execute("UPDATE ledger_entry SET xid = '9000000000'")
+    with connect(ledger.urls.sealer_url) as connection, pytest.raises(XidBehind):
+        facade.adopt_cluster(connection, ledger=ledger.row)
 
 
 def test_proofs_of_sealed_entries_lead_to_the_signed_root(

@@ -186,6 +186,20 @@ def test_two_swapped_amounts_are_both_named(
     assert found[1].expected == found[0].found == "222000002"
 
 
+def test_a_partition_taken_out_changed_and_put_back_is_named(
+    sealed: Any, verify: Callable[..., Audit]
+) -> None:
+    part, bounds = "ledger_entry_2026_11", "FROM ('2026-11-01Z') TO ('2026-12-01Z')"
+    attack(
+        sealed.urls,
+        f"ALTER TABLE ledger_entry DETACH PARTITION {part}",
+        f"UPDATE {part} SET tok_in = tok_in + 5 WHERE {entry_at(44)}",
+        f"ALTER TABLE ledger_entry ATTACH PARTITION {part} FOR VALUES {bounds}",
+    )
+    first = verify().findings[0]
+    assert (first.seq, first.column, first.expected) == (44, "tok_in", "400")
+
+
 def test_the_whole_end_cut_off_is_found_by_the_kept_checkpoint(
     sealed: Any, verify: Callable[..., Audit], key_file: Path
 ) -> None:

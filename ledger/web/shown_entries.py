@@ -182,7 +182,7 @@ def _row(line: facade.EntryLine, found: EntryList) -> dict[str, Any]:
         "moves": bool(line.amount),
         "held": signed_exact(line.held, found.company.currency) if line.held else "0",
         "calls": line.calls if abs(line.calls) > 1 else 0,
-        "outcome": words.outcome if words else "",
+        "outcome": words.outcome.replace("_", " ") if words else "",
         "reason": words.reason if words else line.reason,
         "decision_url": reverse("decision", args=[words.public]) if words else "",
         "note": "takes back an entry" if line.reverses else "",

@@ -110,31 +110,46 @@ def _head(screen: DecisionScreen, view: PageView) -> dict[str, Any]:
     crumbs = (Link("Decisions", reverse("decisions")), Link(window, ""))
     if not total:
         return {
-            "headline": f"No call asked for money in {window}.",
+            "headline": f"No decision matches in {window}."
+            if view.query.filters
+            else f"No call asked for money in {window}.",
             "subline": "Each authorization is written down here, allowed or denied.",
             "crumbs": crumbs,
         }
-    denied = screen.of(Outcome.DENY)
-    gone = screen.of(Outcome.ALLOW, Outcome.ALLOW_WITH_CAPS, Outcome.REROUTE)
-    calls = "call" if total == 1 else "calls"
-    parts = [f"{gone:,} went ahead"]
-    if denied:
-        parts.append(f"{denied:,} {'was' if denied == 1 else 'were'} denied")
-    if screen.of(Outcome.HOLD):
-        parts.append(f"{screen.of(Outcome.HOLD):,} wait for a person")
-    listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    tail = "; none was denied" if not denied else ""
+    headline = (
+        f"{total:,} decision{'s match' if total > 1 else ' matches'} in {window}: "
+        if view.query.filters
+        else f"Of {total:,} call{'s' if total > 1 else ''} in {window}, "
+    )
     return {
-        "headline": f"Of {total:,} {calls} in {window}, {listed}{tail}.",
+        "headline": f"{headline}{_outcomes(screen)}.",
         "subline": _subline(screen),
         "crumbs": crumbs,
     }
 
 
+def _outcomes(screen: DecisionScreen) -> str:
+    """How many went which way, in one clause?"""
+    gone = screen.of(Outcome.ALLOW, Outcome.ALLOW_WITH_CAPS, Outcome.REROUTE)
+    denied, waiting = screen.of(Outcome.DENY), screen.of(Outcome.HOLD)
+    parts = [
+        f"{number:,} {one if number == 1 else many}"
+        for number, one, many in (
+            (gone, "went ahead", "went ahead"),
+            (denied, "was denied", "were denied"),
+            (waiting, "waits for a person", "wait for a person"),
+        )
+        if number
+    ]
+    if parts[1:]:
+        return f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"{parts[0]}, none was denied" if gone else parts[0]
+
+
 def _subline(screen: DecisionScreen) -> str:
     reasons, cases = screen.denied_by("reason"), screen.denied_by("use_case")
     if not reasons:
-        return "Every call fitted into each envelope above it."
+        return "No call was stopped."
     reason, most = reasons.most_common(1)[0]
     parts = [f"Most denials: {reason}, {most:,}. {Reason(reason).row.meaning}"]
     (slug, met), *others = cases.most_common(2)

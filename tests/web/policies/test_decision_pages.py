@@ -270,3 +270,12 @@ def test_every_entry_of_a_decision_is_one_of_the_ledger(browser):
     lines = ledger.list_entry_lines(where=where, limit=10).items
     shown = page_of(browser, answer).context["entries"]
     assert [entry["url"] for entry in shown] == [f"/ledger/{line.public}/" for line in lines]
+
+
+def test_a_filtered_log_does_not_speak_of_all_calls(browser):
+    ask("sandbox")
+    headline = browser.get(f"{LOG}?f=decision:deny").context["head"]["headline"]
+    assert " in 24 h: " in headline
+    assert "went ahead" not in headline
+    none = browser.get(f"{LOG}?f=decision:deny&f=use_case:support-assistant")
+    assert none.context["head"]["headline"] == "No decision matches in 24 h."

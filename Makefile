@@ -22,7 +22,7 @@ bench: .venv/.installed-test
 	.venv/bin/python manage.py bench all
 
 pictures: .venv/.installed-test
-	.venv/bin/python -m pytest tests/journeys --pictures
+	.venv/bin/python -m pytest tests/spine -k manual --pictures
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

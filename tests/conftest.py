@@ -30,6 +30,11 @@ class Urls:
     sealer_url: str
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--pictures` keeps the screens of the manual under docs/manual."""
+    parser.addoption("--pictures", action="store_true", help="write docs/manual/*.png")
+
+
 def pytest_sessionfinish() -> None:
     from o10 import embedded
 

@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from tests.architecture.source import ROOT
+from tests.journeys.conftest import CHROMIUM, FLAGS
 from tests.spine.conftest import Running
 
 CALL = {
@@ -75,6 +77,44 @@ def test_every_screen_answers_with_a_ledger_position(o10: Running, path: str) ->
     page = o10.browser("cfo@northwind.example").get(path)
     assert re.search(r"[Ee]ntry\s+[\d,]+", page)
     assert "Traceback" not in page
+
+
+SCREENS = {
+    "overview": "/",
+    "use-case": "/use-cases/support-assistant/",
+    "envelopes": "/envelopes/",
+    "ledger": "/ledger/",
+    "decisions": "/policies/decisions/",
+}
+
+
+@pytest.mark.browser
+def test_the_screens_of_the_manual_draw_without_a_complaint(
+    o10: Running, request: pytest.FixtureRequest
+) -> None:
+    """With `--pictures` the screens are kept for the manual."""
+    if CHROMIUM is None:
+        pytest.skip("needs: apt-get install -y chromium")
+    keep = request.config.getoption("--pictures")
+    complaints: list[str] = []
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 860})
+        page.on("console", lambda said: complaints.append(f"{said.type}: {said.text}"))
+        page.goto(f"http://127.0.0.1:{o10.port}/sign-in/")
+        page.fill("input[name=email]", "cfo@northwind.example")
+        page.fill("input[name=password]", o10.password)
+        page.click("main button[type=submit]")
+        page.wait_for_url(f"http://127.0.0.1:{o10.port}/")
+        for name, path in SCREENS.items():
+            page.goto(f"http://127.0.0.1:{o10.port}{path}")
+            page.wait_for_timeout(800)
+            assert page.locator("h1").inner_text()
+            assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+            if keep:
+                page.screenshot(path=ROOT / "docs" / "manual" / f"{name}.png")
+        browser.close()
+    assert complaints == []
 
 
 def test_the_same_question_twice_is_one_decision(o10: Running) -> None:

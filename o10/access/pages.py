@@ -20,8 +20,12 @@ from o10.access import sessions
 from o10.access.checks import check
 from o10.access.roles import Action
 from o10.kernel import clock
+from o10.kernel.errors import Forbidden
 
 View = Callable[..., HttpResponseBase]
+
+COMPANY_WIDE = Action.READ_SPEND
+"""Spend and envelope pages add up the whole company: a key of some use cases reads the API."""
 
 
 def page(action: Action) -> Callable[[View], View]:
@@ -35,6 +39,8 @@ def page(action: Action) -> Callable[[View], View]:
             if caller is None:
                 return _to_sign_in(request)
             check(caller=caller, action=action)
+            if action is COMPANY_WIDE and caller.use_case_slugs is not None:
+                raise Forbidden(action=action.value)
             response = view(request, *args, caller=caller, now=now, **kwargs)
             patch_vary_headers(response, ["HX-Request", "Cookie"])
             patch_cache_control(response, private=True, no_store=True)

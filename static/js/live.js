@@ -2,7 +2,7 @@
 // and htmx fetches its parts. Not while the tab is hidden, a menu is open, a form is being filled,
 // text is selected, or the keyboard stands inside: a page never moves under a reader's hand.
 (() => {
-  const EVERY = 2000;
+  const EVERY = 1000;
   const busy = (within) => {
     const focused = document.activeElement;
     const selected = window.getSelection?.();

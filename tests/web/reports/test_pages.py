@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from o10.access import operations
 from o10.access.roles import ROLE_ACTIONS, Action, Role
 from o10.kernel.figures import money
 from o10.kernel.viewquery import ViewQuery
@@ -48,6 +49,20 @@ def test_a_stranger_is_sent_to_sign_in_and_back(client, path):
 def test_each_role_opens_what_its_rights_say(company, role, path, action):
     answer = company.client(role).get(path)
     assert answer.status_code == (200 if action in ROLE_ACTIONS[role] else 403)
+
+
+@pytest.mark.parametrize("path", ["/", "/use-cases.csv", "/envelopes.json", "/ledger.csv"])
+def test_a_key_of_one_use_case_does_not_read_the_whole_company(client, path):
+    made = operations.create_key(
+        name="narrow",
+        role=Role.ROUTER,
+        use_cases=("support-assistant",),
+        expires_at=None,
+        actor=operations.COMMAND_LINE,
+        now=NOW,
+    )
+    answer = client.get(path, headers={"Authorization": f"Bearer {made.secret.text}"})
+    assert answer.status_code in {302, 403}
 
 
 def test_the_sentence_figure_table_and_files_agree(browser):

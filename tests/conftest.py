@@ -3,7 +3,7 @@
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,8 @@ from tests.home import GIVEN_URL, HOME
 
 TEST_DATABASE = "o10"
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+EXPECTED_SKIPS = ("../shared/data", "needs root")
+"""Reasons a test may be skipped for even in the pipeline."""
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -33,6 +35,20 @@ class Urls:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--pictures` keeps the screens of the manual under docs/manual."""
     parser.addoption("--pictures", action="store_true", help="write docs/manual/*.png")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In the pipeline a skip that nobody expects is a failure."""
+    report = yield
+    if os.environ.get("CI") == "true" and report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2]
+        if not any(words in reason for words in EXPECTED_SKIPS):
+            report.outcome = "failed"
+            report.longrepr = f"unexpected in the pipeline: {reason}"
+    return report
 
 
 def pytest_sessionfinish() -> None:

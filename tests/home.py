@@ -15,3 +15,6 @@ HOME.chmod(0o755)
 (HOME / "static").mkdir()
 os.environ["O10_HOME"] = str(HOME)
 os.environ["O10_SECRET_KEY"] = "a secret of the tests, long enough to be taken"  # noqa: S105
+# The browser's driver keeps an event loop in the main thread while it is open; the database
+# calls of the tests around it are synchronous and ours.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"

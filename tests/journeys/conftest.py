@@ -56,8 +56,6 @@ def site(
         from o10.kernel import clock
 
         patch.setattr(clock, "now", lambda: NOW)
-        # The browser's driver keeps a loop in this thread; the database calls here are ours.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         company = pages_company(database_urls, django_db_blocker, home)
         made = next(company)
         try:

@@ -265,7 +265,8 @@ class Oracle:
         for (owner, start), row in self.rows.items():
             if owner == name and self.end(env.kind, start) > now:
                 row.cap = cap
-                row.limit = max(cap, min(row.limit or 0, row.guarded()))
+                before = row.guarded() if row.limit is None else row.limit
+                row.limit = max(cap, min(before, row.guarded()))
 
     @staticmethod
     def end(kind: str, start: datetime) -> datetime:

@@ -28,6 +28,7 @@ from .company import (
     make_use_case,
     money_of,
     pay,
+    prolong,
     reason_of,
 )
 
@@ -308,3 +309,16 @@ def test_lists_go_on_where_the_page_ended():
     assert rest.next is None
     make_use_case(slug="search")
     assert [view.slug for view in policies.list_use_cases(limit=1).items] == ["search"]
+
+
+def test_a_hold_of_an_ended_period_obeys_a_later_freeze(books):
+    tree = make_tree(use_case=DOLLAR, period_kind="day")
+    answer = ask(ttl_s=86_400)
+    tomorrow = NOW + timedelta(days=1)
+    change(tree["use_case"], state="frozen", now=tomorrow)
+    grown = prolong(answer, now=tomorrow - timedelta(seconds=60), max_output_tokens=900)
+    assert grown["decision"] == "deny"
+    assert reason_of(grown) == "ENVELOPE_FROZEN"
+    change(tree["use_case"], state="active", now=tomorrow)
+    grown = prolong(answer, now=tomorrow - timedelta(seconds=30), max_output_tokens=900)
+    assert grown["decision"] == "allow"

@@ -147,6 +147,8 @@ def visit(site: Site, browser: Any, signed_in: Callable[[Role], Any]) -> Iterato
     def open_page(
         path: str, *, role: Role = Role.FINOPS, width: int = 1280, **options: Any
     ) -> Any:
+        # Colours in mid-transition are nobody's colours.
+        options.setdefault("reduced_motion", "reduce")
         context = browser.new_context(
             viewport={"width": width, "height": 900}, storage_state=signed_in(role), **options
         )

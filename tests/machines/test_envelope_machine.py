@@ -337,15 +337,21 @@ class EnvelopeMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db
-def test_the_machine_and_the_oracle_agree() -> None:
+@pytest.mark.parametrize(
+    ("examples", "derandomize"),
+    [(30, True), pytest.param(600, False, marks=pytest.mark.soak)],
+    ids=["the same lives each time", "new lives each time"],
+)
+def test_the_machine_and_the_oracle_agree(examples: int, derandomize: bool) -> None:
     make_books()
     tally.clear()
     run_state_machine_as_test(
         EnvelopeMachine,
         settings=settings(
-            max_examples=30,
+            max_examples=examples,
             stateful_step_count=50,
             deadline=None,
+            derandomize=derandomize,
             suppress_health_check=list(HealthCheck),
         ),
     )

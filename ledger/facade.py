@@ -58,6 +58,7 @@ from ledger.operations.verify_ledger import verify_ledger
 from ledger.operations.verify_walk import Audit
 from ledger.operations.write_price_version import SYSTEM
 from ledger.queries.audit_rows import plan_walks
+from ledger.queries.database_clock import measure_clock_offset
 from ledger.queries.decision_words import (
     DecisionQuery,
     DecisionWords,
@@ -135,6 +136,7 @@ from ledger.queries.seal_status import (
 )
 from ledger.queries.spend import Position, SpendKey, SpendRow, position_of, sum_spend
 from ledger.queries.stated import StatedCap, stated_caps, sum_taken_by_reservation
+from ledger.queries.strays import Stray, Sweep, count_strays, sweep_strays
 
 SEALER_RIGHTS: dict[str, str] = {}
 
@@ -233,6 +235,8 @@ __all__ = [
     "SpendKey",
     "SpendRow",
     "StoredEntry",
+    "Stray",
+    "Sweep",
     "Threshold",
     "Tier",
     "TileId",
@@ -248,6 +252,7 @@ __all__ = [
     "bind",
     "ceiling_for",
     "context_window_of",
+    "count_strays",
     "create_ledger",
     "find_altered_prices",
     "find_by_uid",
@@ -276,6 +281,7 @@ __all__ = [
     "load_signing_key",
     "load_verifier_keys",
     "meanings_of",
+    "measure_clock_offset",
     "numbers_of",
     "offer_numbers",
     "pack_flags",
@@ -307,6 +313,7 @@ __all__ = [
     "sum_effects",
     "sum_effects_by_reservation",
     "sum_spend",
+    "sweep_strays",
     "tile_of_path",
     "unpack_flags",
     "withdraw_price",

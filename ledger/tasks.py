@@ -29,3 +29,29 @@ def watch_seal(**_: object) -> float:
             for_seconds=holder[1] if holder else None,
         )
     return status.lag_seconds
+
+
+@shared_task(name="ledger.sweep_strays")
+def sweep_strays(**_: object) -> int:
+    """Which entries of the whole ledger carry a recorded instant that cannot be right?"""
+    found = facade.sweep_strays(now=clock.now())
+    count = found.among_neighbours + found.in_future
+    if count or found.misplaced:
+        _log.error(
+            "strays in the ledger",
+            looked=found.looked,
+            among_neighbours=found.among_neighbours,
+            in_future=found.in_future,
+            misplaced=found.misplaced,
+            first=[
+                {
+                    "seq": stray.seq,
+                    "uid": str(stray.uid),
+                    "recorded_at": stray.recorded_at.isoformat(),
+                }
+                for stray in found.named
+            ],
+        )
+    else:
+        _log.info("no strays in the ledger", looked=found.looked)
+    return count

@@ -4,10 +4,30 @@ Loaded by `AppConfig.ready`, never by importing the package. Jobs are safe to ru
 late: each does what is due in the database.
 """
 
-from celery import Celery
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from celery import Celery, Task
+from celery.schedules import crontab
 from django.conf import settings
 
-app = Celery("o10")
+from o10.kernel import clock
+
+
+class KeptClockTask(Task):
+    """A job that writes by a clock which agrees with the database's."""
+
+    def before_start(
+        self, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Compares the clocks when it is time to."""
+        # The scheduler loads this module before there are models.
+        from ledger import facade
+
+        clock.keep(facade.measure_clock_offset)
+
+
+app = Celery("o10", task_cls=KeptClockTask)
 
 _options: dict[str, object] = {
     "broker_url": settings.CELERY_BROKER_URL,
@@ -41,6 +61,11 @@ _options: dict[str, object] = {
             "task": "ledger.watch_seal",
             "schedule": 5.0,
             "options": {"expires": 10},
+        },
+        "sweep-strays": {
+            "task": "ledger.sweep_strays",
+            "schedule": crontab(hour=3, minute=17),
+            "options": {"expires": 12 * 3600},
         },
         "watch-balances": {
             "task": "policies.watch_balances",

@@ -34,6 +34,7 @@ MOST_SILENCE_OF_WORKER = timedelta(seconds=60)
 JOBS_QUEUE = "celery"
 MILLION = 1_000_000
 _SHARES_OF = timedelta(hours=24)
+_STRAYS_OF = timedelta(minutes=5)
 _SETTLING = timedelta(seconds=10)
 """Decisions younger than this may still be uncommitted; the counter waits for them."""
 
@@ -110,6 +111,7 @@ def list_samples(*, now: datetime) -> list[Sample]:
         Sample(telemetry.SEAL_LAG, seal.lag_seconds),
         Sample(telemetry.UNSEALED, seal.waiting),
         Sample(telemetry.SEALED, seal.seq),
+        Sample(telemetry.STRAYS, ledger.count_strays(since=now - _STRAYS_OF)),
         Sample(telemetry.LEDGER_INTACT, 0 if broken else 1),
         Sample(telemetry.HELD, holds.held_nanos, (currency,)),
         Sample(telemetry.HELD_OVERDUE, holds.overdue_nanos, (currency,)),

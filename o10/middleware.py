@@ -1,7 +1,7 @@
 """What is added to every answer, and to every request that enters through Django?
 
-Security headers with a content policy that knows no other origin; a request id; problems for
-errors that a page or a plain view raises.
+Security headers with a content policy that knows no other origin; a request id; a clock that
+agrees with the database's; problems for errors that a page or a plain view raises.
 """
 
 import re
@@ -10,6 +10,8 @@ from collections.abc import Callable
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from ledger import facade as ledger
+from o10.kernel import clock
 from o10.kernel.errors import O10Error
 from o10.kernel.ids import new_uuid
 from o10.problems import answer_failure, is_api, is_away
@@ -73,6 +75,22 @@ class RequestId:
             response = self.get_response(request)
         response.headers["X-Request-ID"] = request_id
         return response
+
+
+class KeptClock:
+    """Does what this request writes carry the time of the database's clock?
+
+    Only asks when it is time to, and not for /healthz, which touches no database.
+    """
+
+    def __init__(self, get_response: Answering) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Compares the clocks, then passes on; a database that is away changes nothing."""
+        if request.path != "/healthz":
+            clock.keep(ledger.measure_clock_offset)
+        return self.get_response(request)
 
 
 class Problems:

@@ -257,6 +257,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "o10.middleware.SecurityHeaders",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "o10.middleware.KeptClock",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -147,6 +147,11 @@ SEAL_LAG = MetricName(
 )
 UNSEALED = MetricName("o10_unsealed_entries", MetricKind.GAUGE, "Entries without a position.")
 SEALED = MetricName("o10_ledger_size_entries", MetricKind.GAUGE, "Entries with a position.")
+STRAYS = MetricName(
+    "o10_stray_entries",
+    MetricKind.GAUGE,
+    "Entries of the last 5 minutes recorded more than 5 minutes from their sealing.",
+)
 HELD = MetricName(
     "o10_held_nanos", MetricKind.GAUGE, "Money of open reservations.", ("currency",)
 )
@@ -183,6 +188,7 @@ METRICS = (
     SEAL_LAG,
     UNSEALED,
     SEALED,
+    STRAYS,
     HELD,
     HELD_OVERDUE,
     UNSETTLED,

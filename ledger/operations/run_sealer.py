@@ -17,6 +17,7 @@ from ledger.operations.keep_signing_key import load_signing_key
 from ledger.operations.open_sealer import SealerElsewhere, open_sealer
 from ledger.operations.seal import FenceLost, Sealer, seal_once
 from ledger.operations.sign import read_signed, sign_if_due
+from ledger.operations.spot_strays import warn_of_strays
 from ledger.operations.tail import open_tail, verify_tail
 from ledger.queries.ledgers import COMPANY_LEDGER, LedgerRow
 
@@ -95,6 +96,7 @@ def _session(
             _create_months(sealer)
             months_at = now
         sealed = seal_once(sealer, now=now)
+        warn_of_strays(count=sealed.strays, first=sealed.first_strays, now=now)
         signed = sign_if_due(sealer, signed, key=key, now=now)
         if not sealed.full:
             tail = verify_tail(connection, tail, upto=sealer.seq, now=now)

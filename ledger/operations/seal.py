@@ -23,7 +23,9 @@ from ledger.core.chain import LINK_PREFIX
 from ledger.core.rollup import CLASS_OF_KIND, Increments
 from ledger.core.tiles import Frontier
 from ledger.operations.append import COPY_HEAD, COPY_TAIL
+from ledger.operations.spot_strays import spot_strays
 from ledger.queries.ledgers import LedgerRow
+from ledger.queries.strays import Stray
 from o10.kernel.errors import Corrupt, Unavailable
 
 BATCH_MAX: Final = 10_000
@@ -68,11 +70,16 @@ class Sealer:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What did one batch seal? `full` says that more is waiting."""
+    """What did one batch seal? `full` says that more is waiting.
+
+    `strays` of them were recorded more than five minutes from now; `first_strays` names some.
+    """
 
     count: int
     seq: int
     full: bool
+    strays: int = 0
+    first_strays: tuple[Stray, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +117,21 @@ def seal_once(sealer: Sealer, *, now: datetime, limit: int = BATCH_MAX) -> Seale
                 [(sealer.ledger.id, tile.level, tile.index, tile.hashes) for tile in filled],
             )
         seq = sealer.seq + len(batch.rows)
+        recorded = [(row[2], row[6]) for row in batch.rows]
+        strays, first = spot_strays(cursor, recorded, after=sealer.seq, now=now)
         _roll_up(sealer, cursor, batch=batch, seq=seq)
         _move_state(
             sealer, cursor, batch=batch, seq=seq, chain=head, frontier=frontier, now=now
         )
     sealer.seq, sealer.chain, sealer.frontier = seq, head, frontier
     sealer.last_xid, sealer.last_id = batch.last_xid, batch.last_id
-    return Sealed(count=len(batch.rows), seq=seq, full=len(batch.rows) == limit)
+    return Sealed(
+        count=len(batch.rows),
+        seq=seq,
+        full=len(batch.rows) == limit,
+        strays=strays,
+        first_strays=first,
+    )
 
 
 def _is_waiting(sealer: Sealer) -> bool:

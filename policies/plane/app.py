@@ -63,7 +63,17 @@ class RenderProblem(Protocol):
 class PlaneApp:
     """Which requests are answered here, and which go on to Django?"""
 
-    def __init__(self, django_app: Wsgi, render_problem: RenderProblem) -> None:
+    def __init__(
+        self,
+        django_app: Wsgi,
+        render_problem: RenderProblem,
+        keep_clock: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`keep_clock` compares the clock with the database's when it is time to.
+
+        Injected, since the database's clock is asked by the ledger; it never raises.
+        """
+        self._keep_clock = keep_clock
         self._django_app = django_app
         self._render_problem = render_problem
         self._verbs = VERBS if settings.O10_HOT_PATH else {}
@@ -74,6 +84,7 @@ class PlaneApp:
         if verb is None or environ.get("REQUEST_METHOD") != "POST" or _by_session(environ):
             return self._django_app(environ, start_response)
         close_old_connections()
+        self._keep_clock()
         try:
             body = _answer(environ, verb)
         except Exception as failure:  # noqa: BLE001 - the edge: every failure gets an answer

@@ -3,6 +3,7 @@
 import argparse
 import signal
 import threading
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -42,7 +43,7 @@ class Command(BaseCommand):
         facade.run_sealer(
             connect=connect_sealer,
             key_file=Path(settings.O10_SIGNING_KEY_FILE),
-            clock=clock.now,
+            clock=kept_now,
             stop=stop,
         )
 
@@ -55,6 +56,12 @@ class Command(BaseCommand):
         except (Conflict, Missing, Unavailable) as error:
             raise CommandError(str(error), returncode=2) from error
         self.stdout.write(f"sealing goes on in cluster {now} (was {before})")
+
+
+def kept_now() -> datetime:
+    """What time is it, by a clock that is compared with the database's now and then?"""
+    clock.keep(facade.measure_clock_offset)
+    return clock.now()
 
 
 def connect_sealer() -> "psycopg.Connection[Any]":

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from o10.kernel import clock as kernel_clock
 from tests.forget import forget_everything
 from tests.home import GIVEN_URL, HOME
 
@@ -35,6 +36,12 @@ class Urls:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--pictures` keeps the screens of the manual under docs/manual."""
     parser.addoption("--pictures", action="store_true", help="write docs/manual/*.png")
+
+
+def pytest_configure() -> None:
+    """No request measures the clock by itself: query counts stay what they are, and modules
+    that ask the application while they are collected need no database."""
+    kernel_clock._due = float("inf")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -192,19 +199,9 @@ def now() -> datetime:
     return NOW
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _uncompared_clock() -> None:
-    """No request of a test measures the clock by itself: query counts stay what they are."""
-    from o10.kernel import clock as kernel_clock
-
-    kernel_clock._due = float("inf")
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> "Clock":
     """The doors' clock, standing still until the test moves it."""
-    from o10.kernel import clock as kernel_clock
-
     fixed = Clock(NOW)
     monkeypatch.setattr(kernel_clock, "now", lambda: fixed.at)
     return fixed

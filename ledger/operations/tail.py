@@ -37,7 +37,8 @@ class Tail:
     """How far has it looked?
 
     `sums` are those of the images at positions up to `verified`, all of them recomputed since
-    the sealer started; `finding` is the first difference, kept until a restart.
+    the sealer started; `finding` is the first difference, kept until a full verification
+    finds nothing.
     """
 
     ledger: LedgerRow
@@ -70,9 +71,9 @@ def verify_tail(
 
     Bounded: at most FRESH_MAX new and PATROL_MAX old entries a turn.
     """
-    if tail.finding is not None:
-        return tail
     with connection.cursor() as cursor:
+        if tail.finding is not None:
+            return open_tail(ledger=tail.ledger, now=now) if _made_good(cursor, tail) else tail
         looked = _fresh(cursor, tail, upto=upto)
         if looked.finding is None and looked.verified == upto:
             if now - looked.patrolled_at >= PATROL_EVERY:
@@ -80,6 +81,16 @@ def verify_tail(
             if looked.finding is None and now - looked.rollups_at >= ROLLUPS_EVERY:
                 looked = replace(_rollups(cursor, looked), rollups_at=now)
         return _record(cursor, looked, now=now)
+
+
+def _made_good(cursor: Any, tail: Tail) -> bool:
+    """Has a full verification found nothing since the difference was recorded?"""
+    cursor.execute(
+        "SELECT EXISTS (SELECT 1 FROM ledger_verification WHERE ledger_id = %s AND ok"
+        " AND mode = 'full' AND finished_at > %s)",
+        [tail.ledger.id, tail.recorded_at],
+    )
+    return bool(cursor.fetchone()[0])
 
 
 def _fresh(cursor: Any, tail: Tail, *, upto: int) -> Tail:

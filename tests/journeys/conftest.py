@@ -102,9 +102,9 @@ def _closing(application: Any) -> Any:
     return answer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """The system's Chromium."""
+    """The system's Chromium, for one module: its driver keeps an event loop in this thread."""
     if CHROMIUM is None:
         pytest.skip("needs: apt-get install -y chromium")
     sync_api = pytest.importorskip(

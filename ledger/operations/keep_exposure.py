@@ -52,6 +52,16 @@ class Effect:
     unguarded_nanos: int = 0
     reservation: UUID = ZERO_UUID
 
+    @property
+    def net(self) -> int:
+        """By how much does exposure change? An entry carries a version where it does."""
+        return self.amount_nanos + self.held_nanos + self.unsettled_nanos
+
+    @property
+    def moves(self) -> bool:
+        """Does any balance change?"""
+        return bool(self.amount_nanos or self.held_nanos or self.unsettled_nanos)
+
 
 Keeper = Callable[[Sequence[Effect]], Sequence[int]]
 """Locks the trees of the effects, applies them, answers the tree version of each."""
@@ -97,17 +107,14 @@ def keep_exposure(effects: Sequence[Effect]) -> list[int]:
     Raises: ExposureUnkept (`unavailable`) while the slot is empty; what the keeper raises.
     Locks: what the keeper locks; call it after interning and before `append`.
     """
-    moving = [
-        effect
-        for effect in effects
-        if effect.amount_nanos + effect.held_nanos + effect.unsettled_nanos
-    ]
+    # A net of zero still moves: settled falls and unsettled rises when a late settle is undone.
+    moving = [effect for effect in effects if effect.moves]
     if not moving:
         return [0] * len(effects)
     if _keeper is None:
         raise ExposureUnkept(what="the keeper of balances")
     versions = iter(_keeper(moving))
+    found = [next(versions) if effect.moves else 0 for effect in effects]
     return [
-        next(versions) if e.amount_nanos + e.held_nanos + e.unsettled_nanos else 0
-        for e in effects
+        version if effect.net else 0 for effect, version in zip(effects, found, strict=True)
     ]

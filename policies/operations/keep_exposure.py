@@ -6,7 +6,7 @@ Locks: tree rows by ascending root, then balance rows by envelope id and period,
 reservations by id.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,7 +30,7 @@ UPDATE envelope_balance b SET
         least(b.limit_nanos,
               b.settled_nanos - b.unguarded_nanos + b.held_nanos + b.unsettled_nanos
               + m.settled - m.unguarded + m.held + m.unsettled)) END,
-    version = %s
+    version = CASE WHEN m.settled + m.held + m.unsettled = 0 THEN b.version ELSE %s END
 FROM unnest(%s::int[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[],
             %s::bigint[]) AS m (envelope_id, period_start, settled, held, unsettled, unguarded)
 WHERE b.envelope_id = m.envelope_id AND b.period_start = m.period_start
@@ -71,7 +71,9 @@ def keep_exposure(effects: Sequence[ledger.Effect]) -> list[int]:
         sums = trees.setdefault(root, {})
         for cell in cells:
             sums.setdefault(cell, _Sum()).add(effect)
-    versions = {root: _apply(root, trees[root], effects) for root in sorted(trees)}
+    # The version counts without a gap: it rises only where an entry will carry it.
+    raised = {root for root, effect in zip(roots, effects, strict=True) if effect.net}
+    versions = {root: _apply(root, trees[root], effects, raised) for root in sorted(trees)}
     _follow_reservations(effects)
     return [versions[root] for root in roots]
 
@@ -87,14 +89,21 @@ def _cells_of(effect: ledger.Effect) -> tuple[int, list[Cell]]:
     return rule.root, [(each.id, start) for each, start in cells]
 
 
-def _apply(root: int, sums: dict[Cell, _Sum], effects: Sequence[ledger.Effect]) -> int:
+def _apply(
+    root: int,
+    sums: dict[Cell, _Sum],
+    effects: Sequence[ledger.Effect],
+    raised: Collection[int],
+) -> int:
     order = sorted(sums)
     cells = Cells(root, tuple(each[0] for each in order), tuple(each[1] for each in order))
     locked = lock(cells)
-    raise_version(cells=cells, version=locked.version)
+    begins = any(balance is None for balance in locked.path)
+    if begins or root in raised:
+        raise_version(cells=cells, version=locked.version)
     if not order:
         return locked.version
-    if any(balance is None for balance in locked.path):
+    if begins:
         _open(cells, locked, max(effect.effective_at for effect in effects))
     cursor = statements.run(
         APPLY,

@@ -468,11 +468,8 @@ class Simulator:
 
         def settled(answer: dict[str, Any], uid: UUID) -> None:
             held.settles.append((request, answer))
-            # A late settle of exactly its hold is not taken back here: see the test beside.
-            if not answer["late"]:
-                self.reversible.append(uid)
-            elif int(answer["refunded"]["amount_nanos"]):
-                self.reversible.append(uid)
+            self.reversible.append(uid)
+            if answer["late"]:
                 self.late[uid] = held
             if request.get("final", True):
                 held.state = "settled"

@@ -88,9 +88,6 @@ def test_a_life_of_crashes_repeats_and_clock_jumps_leaves_sound_books(
     assert [name for name in MUST_HAPPEN if not life.tally[name]] == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an effect whose net is zero does not reach the balances"
-)
 def test_a_late_settle_of_the_whole_hold_taken_back_moves_the_balances(
     committed_db: Any,
 ) -> None:

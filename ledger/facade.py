@@ -138,8 +138,6 @@ from ledger.queries.spend import Position, SpendKey, SpendRow, position_of, sum_
 from ledger.queries.stated import StatedCap, stated_caps, sum_taken_by_reservation
 from ledger.queries.strays import Stray, Sweep, count_strays, sweep_strays
 
-SEALER_RIGHTS: dict[str, str] = {}
-
 __all__ = [
     "adopt_cluster",
     "StatedCap",
@@ -226,7 +224,6 @@ __all__ = [
     "REVERSIBLE",
     "RatedOffer",
     "ReplayedEntry",
-    "SEALER_RIGHTS",
     "SELF_GRANTED",
     "SYSTEM",
     "SealBadge",

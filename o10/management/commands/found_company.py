@@ -38,21 +38,25 @@ class Command(BaseCommand):
             self._announce(options["port"], options["policy_port"])
             return
         found_ledger(say=self.stdout.write)
+        standing = policies.find_organisation()
+        if standing is not None and not standing.demo:
+            return
         if options["demo"]:
             if not installation.find_secret(installation.DEMO_KEY):
                 call_command("demo", stdout=self.stdout)
-        elif policies.find_organisation() is None:
+        elif standing is None:
             self._found_empty()
 
     def _found_empty(self) -> None:
         now = clock.now()
-        policies.found_organisation(
-            name="My company", slug="my-company", demo=False, actor=access.COMMAND_LINE, now=now
-        )
+        # People first: a start that was interrupted here begins anew and locks nobody out.
+        known = {person.email for person in people.list_people()}
         for email, name, role in (
             (FOUNDER_EMAIL, FOUNDER_NAME, Role.ADMIN),
             (CONTROLLER_EMAIL, "First controller", Role.CONTROLLER),
         ):
+            if email in known:
+                continue
             access.create_person(
                 email=email,
                 display_name=name,
@@ -61,6 +65,9 @@ class Command(BaseCommand):
                 actor=access.COMMAND_LINE,
                 now=now,
             )
+        policies.found_organisation(
+            name="My company", slug="my-company", demo=False, actor=access.COMMAND_LINE, now=now
+        )
 
     def _announce(self, port: int, policy_port: int) -> None:
         say = self.stdout.write

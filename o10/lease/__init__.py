@@ -1,0 +1,1 @@
+"""How is money spent out of a lent slice? Shared by decision plane and router client."""

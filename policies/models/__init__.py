@@ -6,6 +6,7 @@ Every model stands in exactly one of the two lists; a test attacks the append-on
 from policies.models.balance import EnvelopeBalance, EnvelopeTree
 from policies.models.decision_log import AnswerLog, DecisionLog, DenialFold
 from policies.models.envelope import Envelope, EnvelopeVersion
+from policies.models.lease import Lease, LeaseHolder
 from policies.models.organisation import Organisation
 from policies.models.policy import PolicyVersion, TokenKey
 from policies.models.reservation import Reservation
@@ -29,6 +30,8 @@ MUTABLE = (
     "envelope_tree",
     "envelope_balance",
     "reservation",
+    "lease",
+    "lease_holder",
 )
 """Definitions (their history is in the version tables) and caches of the ledger."""
 
@@ -43,6 +46,8 @@ __all__ = [
     "EnvelopeBalance",
     "EnvelopeTree",
     "EnvelopeVersion",
+    "Lease",
+    "LeaseHolder",
     "Organisation",
     "PolicyVersion",
     "Reservation",

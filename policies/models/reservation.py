@@ -15,7 +15,10 @@ class Reservation(models.Model):
     its extends), `open_nanos` what is still held or, once expired, still unsettled;
     `settled_nanos` what attempts have cost so far, overruns included. `path_ids` and
     `path_periods` name the balance rows, root first; they never change.
-    `effect` tells whether the hold moves balances: in `observe` and `shadow` it doesn't.
+    `held` tells whether the hold moves balances: in `observe` and `shadow` it doesn't.
+    `lease` = the money lies in this lease, and the entries of the lease hold it; null = the
+    hold has an entry of its own. `sequence` is the place in the holder's journal. `alias_of`
+    names the first reservation where two hosts answered one request id.
     """
 
     STATES = ("open", "settled", "released", "expired", "written_off")
@@ -52,6 +55,9 @@ class Reservation(models.Model):
     authorized_at = models.DateTimeField(help_text="decides the period of all its entries")
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
+    lease = models.UUIDField(null=True)
+    sequence = models.BigIntegerField(db_default=0, help_text="0 = not from a journal")
+    alias_of = models.UUIDField(null=True)
 
     class Meta:
         """Table, rules and the indexes of the sweeps."""
@@ -72,6 +78,10 @@ class Reservation(models.Model):
                 condition=Q(state__in=("open", "expired")) | Q(open_nanos=0),
                 name="reservation_ended_holds_nothing",
             ),
+            models.CheckConstraint(
+                condition=Q(lease__isnull=True) | Q(held=True),
+                name="reservation_in_lease_is_held",
+            ),
         ]
         indexes = [
             models.Index(
@@ -83,6 +93,11 @@ class Reservation(models.Model):
                 fields=["use_case", "run_id"],
                 name="reservation_run",
                 condition=~Q(run_id=""),
+            ),
+            models.Index(
+                fields=["lease"],
+                name="reservation_open_in_lease",
+                condition=Q(lease__isnull=False, state="open"),
             ),
         ]
 

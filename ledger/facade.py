@@ -101,6 +101,7 @@ from ledger.queries.price_integrity import PriceFinding, find_altered_prices
 from ledger.queries.prices import (
     OfferView,
     PriceState,
+    bracket_of,
     ceiling_for,
     context_window_of,
     list_offers,
@@ -139,6 +140,7 @@ from ledger.queries.stated import StatedCap, stated_caps, sum_taken_by_reservati
 from ledger.queries.strays import Stray, Sweep, count_strays, sweep_strays
 
 __all__ = [
+    "bracket_of",
     "adopt_cluster",
     "StatedCap",
     "plan_walks",

@@ -4,6 +4,7 @@ The book is compiled once per version and kept in the process; a call costs one 
 newest version, or nothing when the caller holds the state that `price_book` gave.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -218,6 +219,20 @@ def context_window_of(key: OfferKey, *, book: PriceState | None = None) -> int |
     """How many tokens does the offer take, where the catalogue says so?"""
     offer = (book or price_book()).book.find_offer(key)
     return offer.context_window if offer else None
+
+
+def bracket_of(
+    key: OfferKey, *, input_tokens: int, book: PriceState | None = None
+) -> tuple[int, int | None]:
+    """For which inputs do the ceiling rates of this input hold? From (excluded) and to.
+
+    Units: tokens; to None = without end.
+    """
+    offer = (book or price_book()).book.find_offer(key)
+    edges = offer.thresholds if offer else ()
+    reached = bisect_left(edges, input_tokens)
+    least = edges[reached - 1] if reached else -1
+    return least, (edges[reached] if reached < len(edges) else None)
 
 
 def prices_stale(*, at: datetime, book: PriceState | None = None) -> bool:

@@ -7,6 +7,9 @@ Units: nanos of the ledger's currency; `*_us` Unix microseconds; `*_ms` Unix mil
 Source: docs/algorithms/journal.md.
 """
 
+from collections.abc import Callable
+from typing import Final
+
 import msgspec
 
 FORMAT = 1
@@ -181,6 +184,11 @@ class Ended(_Record, frozen=True, tag=9):
     at_us: int
 
 
-Record = (
-    Started | Grounds | Seen | Reserved | Settled | Released | Denied | GivenBack | Ended
-)
+Record = Started | Grounds | Seen | Reserved | Settled | Released | Denied | GivenBack | Ended
+"""Any of the records."""
+
+encode: Final[Callable[[Record], bytes]] = msgspec.msgpack.Encoder().encode
+"""Which payload does a record have? A bound method of one encoder: no call in between."""
+
+decode: Final[Callable[[bytes | memoryview], Record]] = msgspec.msgpack.Decoder(Record).decode
+"""Which record is this payload? Raises msgspec.DecodeError (with ValidationError below it)."""

@@ -47,9 +47,15 @@ class Numbers:
 
 
 def ask(
-    *, request: Authorize, caller: Caller, policy: CurrentPolicy, now: datetime, verb: Action
+    *,
+    request: Authorize,
+    caller: Caller,
+    policy: CurrentPolicy,
+    now: datetime,
+    verb: Action,
+    prices: ledger.PriceState | None = None,
 ) -> Asked:
-    """What is asked, in the terms of `decide`?"""
+    """What is asked, in the terms of `decide`? With `prices` the database is not asked."""
     rule = policy.snapshot.use_cases.get(request.use_case)
     bound = estimate.input_bound(input_tokens=request.input_tokens, prompt=request.prompt)
     found = None
@@ -57,7 +63,7 @@ def ask(
         labels = question_labels(request)
         found = policy.snapshot.place_of(use_case=rule, labels=labels, at=now)
     place = found if isinstance(found, Place) else None
-    priced = _price(request, rule, bound, now)
+    priced = _price(request, rule, bound, now, prices)
     question = Question(
         request=request,
         scoped=may_spend(caller, request.use_case, verb),
@@ -162,7 +168,11 @@ def dims_of(request: Authorize, rule: UseCaseRule, caller_id: str) -> Mapping[st
 
 
 def _price(
-    request: Authorize, rule: UseCaseRule | None, bound: int | None, now: datetime
+    request: Authorize,
+    rule: UseCaseRule | None,
+    bound: int | None,
+    now: datetime,
+    prices: ledger.PriceState | None,
 ) -> Priced | None:
     return find_price(
         venue=request.venue,
@@ -171,4 +181,5 @@ def _price(
         tier=None,
         at=now,
         max_input_tokens=bound or 0,
+        book=prices,
     )

@@ -29,11 +29,15 @@ def find_price(
     tier: str | None,
     at: datetime,
     max_input_tokens: int,
+    book: ledger.PriceState | None = None,
 ) -> Priced | None:
-    """Which offer serves this, and at most at which rates for this input? None = no price."""
+    """Which offer serves this, and at most at which rates for this input? None = no price.
+
+    With a `book` at hand the database is not asked.
+    """
     if not model:
         return None
-    book = newest_book()
+    book = book or newest_book()
     try:
         rated = ledger.ceiling_for(
             venue=venue,
@@ -97,6 +101,8 @@ def newest_book() -> ledger.PriceState:
 def book_of(version: int) -> ledger.PriceState:
     """Which prices were in force in this version? A call settles by the one it was held by."""
     kept = _books.get((_database(), version))
+    if kept is not None and version:
+        return kept
     newest = ledger.price_book()
     if version in (0, newest.version):
         return newest

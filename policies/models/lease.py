@@ -16,6 +16,7 @@ class LeaseHolder(models.Model):
     fence than the lease's changes nothing. `born` is the start time of the process in clock
     ticks since boot, which tells it from a later process with its number. `booked_to` is a
     byte offset of the journal, raised in the transaction that books what lies before it.
+    What could not be booked stays in the journal and is counted in `put_aside`.
     """
 
     KINDS = ("plane", "router")
@@ -29,6 +30,12 @@ class LeaseHolder(models.Model):
     journal = models.CharField(max_length=128, blank=True, help_text="file name")
     booked_to = models.BigIntegerField(db_default=0, help_text="bytes of the journal")
     booked_at = models.DateTimeField(null=True)
+    put_aside = models.IntegerField(
+        db_default=0, help_text="records of the journal that could not be booked"
+    )
+    differing = models.IntegerField(
+        db_default=0, help_text="settles booked as answered whose price comes out otherwise"
+    )
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField(help_text="when it last renewed")
     ended_at = models.DateTimeField(null=True)

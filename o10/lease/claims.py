@@ -26,6 +26,9 @@ _MAGIC: Final = b"o10clm1\n"
 _HEAD: Final = Struct("=8sQ36s")  # magic, pages, boot
 _FLOCK: Final = Struct("hhqqi4x")  # struct flock of 64-bit Linux
 _LOCKS: Final = 256
+# Locks of the open file: another `Claims` in this process neither shares nor drops them.
+_SET: Final = fcntl.F_OFD_SETLKW
+_fcntl = fcntl.fcntl
 # A page in words of 8 bytes: cursor, 11 spare, then 100 keys (two words each), 100 instants,
 # 100 fences, 100 offsets.
 _WORDS: Final = PAGE_BYTES // 8
@@ -34,6 +37,7 @@ _TIMES: Final = _KEYS + 2 * SLOTS
 _FENCES: Final = _TIMES + SLOTS
 _OFFSETS: Final = _FENCES + SLOTS
 _KEY_BYTES: Final = 16
+_COLUMN: Final = SLOTS * _KEY_BYTES
 
 
 class Claimed(Enum):
@@ -103,32 +107,40 @@ class Claims:
         `at_s` are seconds, at least 1, of one clock that all workers of the host share; with
         the host's monotonic clock a step of the wall clock forgets nothing.
         """
-        page, stripe = self._place(key)
+        # Spelled out in one piece: this runs on the way of every call.
+        if len(key) != _KEY_BYTES:
+            raise ValueError("a key has 16 bytes")
+        page = int.from_bytes(key[:8], "little") % self._pages + 1
+        stripe = page % _LOCKS
         lock, unlock = self._ranges[stripe]
-        words = self._words
+        words, base = self._words, page * _WORDS
+        begin = base * 8 + _KEYS * 8
         with self._locks[stripe]:
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, lock)
+            _fcntl(self._fd, _SET, lock)
             try:
-                at = self._find(key, page)
-                if at:
-                    since = words[at + _TIMES]
-                    if since and since + KEPT_S > at_s:
-                        offset = words[at + _OFFSETS]
-                        return Found(words[at + _FENCES], offset - 1 if offset else 0)
-                    self._wipe(at)
-                at = self._next(page, at_s)
-                if not at:
-                    return Claimed.FULL
+                if self._map[begin : begin + _COLUMN].find(key) >= 0:
+                    found = self._live(key, page, at_s)
+                    if found is not None:
+                        return found
+                slot = words[base]
+                since = words[base + _TIMES + slot]
+                if since and since + KEPT_S > at_s:
+                    slot = self._oldest(base, at_s)
+                    if slot < 0:
+                        return Claimed.FULL
+                words[base] = slot + 1 if slot < SLOTS - 1 else 0
+                at = base + slot
                 # The instant first and last: whoever dies in between leaves an empty slot.
                 words[at + _TIMES] = 0
                 words[at + _FENCES] = fence
                 words[at + _OFFSETS] = 0
-                self._write_key(at, key)
+                begin += slot * _KEY_BYTES
+                self._map[begin : begin + _KEY_BYTES] = key
                 words[at + _TIMES] = at_s
                 self._mine[key] = at
                 return Claimed.OURS
             finally:
-                fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, unlock)
+                _fcntl(self._fd, _SET, unlock)
 
     def publish(self, key: bytes, *, fence: int, offset: int) -> bool:
         """Tells where the answer to a key of ours is written. One store, no lock.
@@ -149,7 +161,7 @@ class Claims:
         page, stripe = self._place(key)
         lock, unlock = self._ranges[stripe]
         with self._locks[stripe]:
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, lock)
+            _fcntl(self._fd, _SET, lock)
             try:
                 at = self._mine.pop(key, 0)
                 if not self._is_ours(at, key, fence):
@@ -157,7 +169,7 @@ class Claims:
                 self._wipe(at)
                 return True
             finally:
-                fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, unlock)
+                _fcntl(self._fd, _SET, unlock)
 
     def take_over(self, key: bytes, *, of: int, fence: int) -> bool:
         """Is the key ours now that its claimer `of` died before it answered?
@@ -169,7 +181,7 @@ class Claims:
         lock, unlock = self._ranges[stripe]
         words = self._words
         with self._locks[stripe]:
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, lock)
+            _fcntl(self._fd, _SET, lock)
             try:
                 at = self._find(key, page)
                 if not at or words[at + _FENCES] != of or words[at + _OFFSETS]:
@@ -178,7 +190,7 @@ class Claims:
                 self._mine[key] = at
                 return True
             finally:
-                fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, unlock)
+                _fcntl(self._fd, _SET, unlock)
 
     def close(self) -> None:
         """Lets the file go; what was claimed stays claimed."""
@@ -198,25 +210,31 @@ class Claims:
     def _find(self, key: bytes, page: int) -> int:
         """Which slot has this key? First word of its page plus its number; 0 = none."""
         begin = page * PAGE_BYTES + _KEYS * 8
-        keys = self._map[begin : begin + SLOTS * _KEY_BYTES]
+        keys = self._map[begin : begin + _COLUMN]
         at = keys.find(key)
         while at > 0 and at % _KEY_BYTES:
             at = keys.find(key, at + 1)
         return page * _WORDS + at // _KEY_BYTES if at >= 0 else 0
 
-    def _next(self, page: int, at_s: int) -> int:
-        """Which slot may be overwritten? Normally the one at the cursor, the oldest."""
-        base = page * _WORDS
-        slot = self._words[base]
-        since = self._words[base + _TIMES + slot]
+    def _live(self, key: bytes, page: int, at_s: int) -> Found | None:
+        """What is known of this key? One that was kept long enough is forgotten here."""
+        at = self._find(key, page)
+        if not at:
+            return None
+        since, offset = self._words[at + _TIMES], self._words[at + _OFFSETS]
         if since and since + KEPT_S > at_s:
-            times = self._words[base + _TIMES : base + _TIMES + SLOTS].tolist()
-            since = min(times)
-            if since and since + KEPT_S > at_s:
-                return 0
-            slot = times.index(since)
-        self._words[base] = (slot + 1) % SLOTS
-        return base + slot
+            return Found(self._words[at + _FENCES], offset - 1 if offset else 0)
+        self._wipe(at)
+        return None
+
+    def _oldest(self, base: int, at_s: int) -> int:
+        """Which slot is free although the one at the cursor is not? -1 = none.
+
+        Happens when the page is full, after an `abandon`, and after a step of the clock.
+        """
+        times = self._words[base + _TIMES : base + _TIMES + SLOTS].tolist()
+        since = min(times)
+        return -1 if since and since + KEPT_S > at_s else times.index(since)
 
     def _is_ours(self, at: int, key: bytes, fence: int) -> bool:
         """Does this slot still hold our unanswered claim?"""

@@ -1,124 +1,53 @@
 """What does the policy in force say? Rows → one compiled, hashed, immutable snapshot.
 
-Every decision names the version and the SHA-256 of the snapshot it was made by. The body is
-canonical JSON (sorted keys, no spaces), so that equal rules have equal hashes.
+Every decision names the version and the SHA-256 of the snapshot it was made by; what is hashed
+is told in `policies.core.policy_body`. A change makes a new snapshot out of the old one and the
+rules that changed: it costs what was changed, not what there is, and gives the same hash and
+the same answers as compiling all rules anew.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import date, datetime
-from functools import lru_cache
-from hashlib import sha256
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, TypeVar
 
-from o10.kernel.money import Nanos
-from o10.kernel.periods import (
-    FiscalCalendar,
-    OutsidePeriod,
-    Period,
-    PeriodKind,
-    label,
-    period_at,
-)
+from o10.kernel.periods import OutsidePeriod, Period
 from o10.wire.reasons import Reason
+from policies.core.policy_body import (
+    FORMAT,
+    RuleTexts,
+    body_of,
+    hash_of,
+    join_changes,
+    read_body,
+    write_rules,
+)
+from policies.core.rules import EnvelopeRule, PolicyRows, UseCaseRule, fiscal_calendar
 
-FORMAT = "o10-policy-v1"
+__all__ = [
+    "DEFAULT_CHILD",
+    "EnvelopeRule",
+    "FORMAT",
+    "MOST_LEVELS",
+    "Place",
+    "PolicyRows",
+    "Snapshot",
+    "UseCaseRule",
+    "compile_policy",
+    "fiscal_calendar",
+    "join_changes",
+    "read_body",
+]
+
 DEFAULT_CHILD = "default"
 """Slug of the child that takes every call whose own child does not exist."""
 MOST_LEVELS = 6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UseCaseRule:
-    """Which rules hold for the calls of one use case? Units: tokens; nanos."""
-
-    id: int
-    slug: str
-    name: str
-    department: int
-    department_slug: str
-    mode: str
-    state: str
-    starts_at: datetime | None
-    fail_mode: str
-    floor_class: str
-    default_model: str
-    default_max_output_tokens: int | None
-    p50_output_tokens: int | None
-    max_input_tokens: int | None
-    fit_output: bool
-    may_write_cache: bool
-    strict_prices: bool
-    may_pin: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvelopeRule:
-    """Which limits hold in one envelope, and which calendar cuts its periods?
-
-    Units: nanos; thresholds in millionths of the cap; `start_at` and `end_at` UTC instants.
-    """
-
-    id: int
-    public: str
-    name: str
-    root: int
-    parent: int | None
-    scope_kind: str
-    slug: str
-    department: int | None
-    use_case: int | None
-    period_kind: str
-    time_zone: str
-    start_at: datetime | None
-    end_at: datetime | None
-    week_start: int
-    days: int | None
-    fiscal: Mapping[str, object] | None
-    amount_nanos: Nanos | None
-    hard: bool
-    soft_thresholds_ppm: tuple[int, ...]
-    per_call_nanos: Nanos | None
-    per_run_nanos: Nanos | None
-    state: str
-    epoch: int
-
-    def name_in(self, period: Period) -> str:
-        """How is this envelope called in this period? "Support / Nov 2026"."""
-        return _name(self.name, period, self.time_zone, _frozen(self.fiscal))
-
-    @property
-    def cap_nanos(self) -> Nanos | None:
-        """Which cap do its balances get? None for a soft envelope: it informs, never denies."""
-        return self.amount_nanos if self.hard else None
-
-    def period_at(self, at: datetime) -> Period:
-        """Which period of this envelope contains the instant?
-
-        Raises: OutsidePeriod before `start_at` and from `end_at` on.
-        """
-        starts = self.start_at is not None and at < self.start_at
-        ended = self.end_at is not None and at >= self.end_at
-        if starts or ended:
-            raise OutsidePeriod(at=at, start=self.start_at, end=self.end_at)
-        return self.calendar_period_at(at)
-
-    def calendar_period_at(self, at: datetime) -> Period:
-        """Which period would contain the instant if the envelope had no start and no end?
-
-        Spend reported afterwards may lie outside of the envelope's life; it still needs a row.
-        """
-        kind = PeriodKind(self.period_kind)
-        return period_at(
-            kind=kind,
-            at=at,
-            time_zone=self.time_zone,
-            start=self.start_at,
-            end=self.end_at,
-            days=self.days,
-            week_start=self.week_start,
-            fiscal=fiscal_calendar(self.fiscal) if kind is PeriodKind.FISCAL else None,
-        )
+BELOW: Final = ("environment", "customer", "run")
+"""Scope kinds below a use case: which of them a call belongs to, its labels say."""
+_Scope = tuple[str, int | None]
+_Slugs = dict[str, tuple[EnvelopeRule, ...]]
+_Below = dict[int, dict[str, _Slugs]]
+_Name = TypeVar("_Name", str, _Scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +62,32 @@ class Place:
         return self.path[level].name_in(self.periods[level])
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyRows:
-    """Of what is a snapshot made? Every rule in force, in any order."""
+@dataclass(slots=True)
+class _Calendar:
+    """In which period does an instant lie, for all envelopes that are cut alike?
 
-    use_cases: Sequence[UseCaseRule]
-    envelopes: Sequence[EnvelopeRule]
+    Memory of the last answer: a period is asked for on every call and changes once a day at
+    most, and ten thousand envelopes of one kind have one calendar. It never changes an answer.
+    """
+
+    rule: EnvelopeRule
+    kept: Period | None = None
+
+    def period_at(self, at: datetime) -> Period:
+        kept = self.kept
+        if kept is not None and kept.start <= at < kept.end and _alive(self.rule, at):
+            return kept
+        self.kept = period = self.rule.period_at(at)
+        return period
+
+
+@dataclass(frozen=True, slots=True)
+class _Stay:
+    """From when until when is this the place of calls of this envelope? Half-open."""
+
+    start: datetime
+    end: datetime
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +99,59 @@ class Snapshot:
 
     version: int
     hash: str
-    body: str
     use_cases: Mapping[str, UseCaseRule]
     envelopes: Mapping[int, EnvelopeRule]
-    _by_scope: Mapping[tuple[str, int | None], tuple[EnvelopeRule, ...]]
-    _children: Mapping[int, tuple[EnvelopeRule, ...]]
-    # Memory of answers already computed: a period is asked for on every call and changes
-    # once a day at most. It never changes an answer.
-    _periods: dict[int, Period] = field(default_factory=dict, compare=False, repr=False)
+    texts: RuleTexts = field(repr=False)
+    _by_scope: Mapping[_Scope, tuple[EnvelopeRule, ...]] = field(repr=False)
+    _below: _Below = field(repr=False)
+    # Memories of answers already computed; they never change one.
+    _calendars: dict[object, _Calendar] = field(compare=False, repr=False)
+    _stays: dict[int, _Stay] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def body(self) -> str:
+        """Which canonical JSON is it? Put together when asked for."""
+        return body_of(self.texts)
+
+    @property
+    def rows(self) -> PolicyRows:
+        """Of which rules is it made? In order of their numbers."""
+        return PolicyRows(
+            sorted(self.use_cases.values(), key=_number), list(self.envelopes.values())
+        )
+
+    def changed(self, rows: PolicyRows, *, version: int) -> "Snapshot":
+        """What does the policy say once these rules hold instead of those of their number?
+
+        The same as `compile_policy` of all rules, at the cost of those that changed.
+        """
+        texts = self.texts.changed(rows)
+        fresh = {rule.id: rule for rule in rows.use_cases}
+        use_cases = {
+            rule.slug: rule for rule in self.use_cases.values() if rule.id not in fresh
+        }
+        use_cases |= {rule.slug: rule for rule in rows.use_cases}
+        envelopes = dict(self.envelopes)
+        scopes, below = dict(self._by_scope), dict(self._below)
+        copied: set[tuple[int, str]] = set()
+        for rule in rows.envelopes:
+            before = envelopes.get(rule.id)
+            envelopes[rule.id] = rule
+            if before is not None:
+                _take_out(before, scopes, below, copied)
+            _put_in(rule, scopes, below, copied)
+        if list(texts.envelopes) != list(envelopes):
+            envelopes = {number: envelopes[number] for number in texts.envelopes}
+        return Snapshot(
+            version=version,
+            hash=hash_of(texts),
+            use_cases=use_cases,
+            envelopes=envelopes,
+            texts=texts,
+            _by_scope=scopes,
+            _below=below,
+            _calendars=self._calendars,
+        )
 
     def place_of(
         self, *, use_case: UseCaseRule, labels: Mapping[str, str], at: datetime
@@ -171,13 +165,15 @@ class Snapshot:
         if isinstance(found, Reason):
             return found
         leaf = found
-        while (child := self._child(leaf, labels)) is not None:
+        while (kinds := self._below.get(leaf.id)) is not None:
+            child = _child(kinds, labels, at)
+            if child is None:
+                break
             leaf = child
-        path = self.path_to(leaf)
-        try:
-            return Place(path, tuple(self.period_of(each, at) for each in path))
-        except OutsidePeriod as error:
-            return _outside(error, at)
+        stay = self._stays.get(leaf.id)
+        if stay is not None and stay.start <= at < stay.end:
+            return stay.place
+        return self._place(leaf, at)
 
     def path_to(self, leaf: EnvelopeRule) -> tuple[EnvelopeRule, ...]:
         """Which envelopes stand above this one, root first, itself last?"""
@@ -191,36 +187,35 @@ class Snapshot:
 
         Raises: OutsidePeriod.
         """
-        kept = self._periods.get(rule.id)
-        if kept is not None and kept.start <= at < kept.end and _alive(rule, at):
-            return kept
-        period = rule.period_at(at)
-        self._periods[rule.id] = period
-        return period
+        key = _calendar_key(rule)
+        calendar = self._calendars.get(key)
+        if calendar is None:
+            calendar = self._calendars.setdefault(key, _Calendar(rule))
+        return calendar.period_at(at)
 
-    def children_of(self, envelope_id: int) -> tuple[EnvelopeRule, ...]:
-        """Which envelopes stand directly below this one?"""
-        return self._children.get(envelope_id, ())
+    def _place(self, leaf: EnvelopeRule, at: datetime) -> Place | Reason:
+        path = self.path_to(leaf)
+        try:
+            place = Place(path, tuple(self.period_of(each, at) for each in path))
+        except OutsidePeriod as error:
+            return _outside(error, at)
+        starts = [period.start for period in place.periods]
+        starts += [rule.start_at for rule in path if rule.start_at is not None]
+        ends = [period.end for period in place.periods]
+        ends += [rule.end_at for rule in path if rule.end_at is not None]
+        self._stays[leaf.id] = _Stay(max(starts), min(ends), place)
+        return place
 
     def _entrance(self, use_case: UseCaseRule, at: datetime) -> EnvelopeRule | Reason:
-        scopes = (
+        for scope in (
             ("use_case", use_case.id),
             ("department", use_case.department),
             ("company", None),
-        )
-        for scope in scopes:
-            rules = self._by_scope.get(scope, ())
+        ):
+            rules = self._by_scope.get(scope)
             if rules:
                 return _in_force(rules, at)
         return Reason.ENVELOPE_NOT_FOUND
-
-    def _child(self, parent: EnvelopeRule, labels: Mapping[str, str]) -> EnvelopeRule | None:
-        children = self._children.get(parent.id, ())
-        living = {child.slug: child for child in children if child.state != "closed"}
-        if not living:
-            return None
-        label = labels.get(children[0].scope_kind, DEFAULT_CHILD)
-        return living.get(label) or living.get(DEFAULT_CHILD)
 
 
 def compile_policy(rows: PolicyRows, *, version: int) -> Snapshot:
@@ -228,53 +223,125 @@ def compile_policy(rows: PolicyRows, *, version: int) -> Snapshot:
 
     Equal rows give an equal hash whatever their order; the version is not part of it.
     """
-    use_cases = sorted(rows.use_cases, key=lambda rule: rule.id)
-    envelopes = sorted(rows.envelopes, key=lambda rule: rule.id)
-    body = _canonical(
-        {
-            "format": FORMAT,
-            "use_cases": [asdict(rule) for rule in use_cases],
-            "envelopes": [asdict(rule) for rule in envelopes],
-        }
+    ordered = PolicyRows(
+        sorted(rows.use_cases, key=_number), sorted(rows.envelopes, key=_number)
     )
+    texts = write_rules(ordered)
+    scopes: dict[_Scope, tuple[EnvelopeRule, ...]] = {}
+    below: _Below = {}
+    copied: set[tuple[int, str]] = set()
+    for rule in ordered.envelopes:
+        _put_in(rule, scopes, below, copied)
     return Snapshot(
         version=version,
-        hash=sha256(body.encode()).hexdigest(),
-        body=body,
-        use_cases={rule.slug: rule for rule in use_cases},
-        envelopes={rule.id: rule for rule in envelopes},
-        _by_scope=_grouped(envelopes, _scope_of),
-        _children=_grouped(
-            (rule for rule in envelopes if rule.parent is not None and _below_use_case(rule)),
-            lambda rule: rule.parent,
-        ),
+        hash=hash_of(texts),
+        use_cases={rule.slug: rule for rule in ordered.use_cases},
+        envelopes={rule.id: rule for rule in ordered.envelopes},
+        texts=texts,
+        _by_scope=scopes,
+        _below=below,
+        _calendars={},
     )
 
 
-def fiscal_calendar(stored: Mapping[str, object] | None) -> FiscalCalendar | None:
-    """Which fiscal calendar do these stored parts describe?"""
-    if stored is None:
-        return None
-    pattern = tuple(int(weeks) for weeks in stored.get("pattern") or (4, 4, 5))  # type: ignore[attr-defined]
-    return FiscalCalendar(
-        anchor=date.fromisoformat(str(stored["anchor"])),
-        anchor_year=int(str(stored["anchor_year"])),
-        pattern=pattern,  # type: ignore[arg-type]
-        long_years=frozenset(int(year) for year in stored.get("long_years") or ()),  # type: ignore[attr-defined]
+def _put_in(
+    rule: EnvelopeRule,
+    scopes: dict[_Scope, tuple[EnvelopeRule, ...]],
+    below: _Below,
+    copied: set[tuple[int, str]],
+) -> None:
+    """Puts a rule where calls look for it. Dictionaries not in `copied` belong to others."""
+    if rule.scope_kind not in BELOW:
+        scope = _scope_of(rule)
+        scopes[scope] = _with(scopes.get(scope, ()), rule)
+    elif rule.parent is not None and rule.state != "closed":
+        slugs = _own_slugs(rule, below, copied)
+        slugs[rule.slug] = _with(slugs.get(rule.slug, ()), rule)
+
+
+def _take_out(
+    rule: EnvelopeRule,
+    scopes: dict[_Scope, tuple[EnvelopeRule, ...]],
+    below: _Below,
+    copied: set[tuple[int, str]],
+) -> None:
+    if rule.scope_kind not in BELOW:
+        _drop(scopes, _scope_of(rule), rule)
+    elif rule.parent is not None and rule.state != "closed":
+        slugs = _own_slugs(rule, below, copied)
+        _drop(slugs, rule.slug, rule)
+        if not slugs:
+            _forget_kind(below, rule)
+            copied.discard((rule.parent, rule.scope_kind))
+
+
+def _own_slugs(rule: EnvelopeRule, below: _Below, copied: set[tuple[int, str]]) -> _Slugs:
+    """The children of this rule's parent and kind, in a dictionary that may be written to."""
+    parent = rule.parent or 0
+    mark = (parent, rule.scope_kind)
+    kinds = below.get(parent, {})
+    if mark not in copied:
+        copied.add(mark)
+        kinds = {**kinds, rule.scope_kind: dict(kinds.get(rule.scope_kind, {}))}
+        below[parent] = {kind: kinds[kind] for kind in BELOW if kind in kinds}
+    return below[parent][rule.scope_kind]
+
+
+def _forget_kind(below: _Below, rule: EnvelopeRule) -> None:
+    parent = rule.parent or 0
+    kinds = {kind: slugs for kind, slugs in below[parent].items() if kind != rule.scope_kind}
+    if kinds:
+        below[parent] = kinds
+    else:
+        del below[parent]
+
+
+def _with(rules: tuple[EnvelopeRule, ...], rule: EnvelopeRule) -> tuple[EnvelopeRule, ...]:
+    return (rule,) if not rules else tuple(sorted((*rules, rule), key=_number))
+
+
+def _drop(
+    groups: dict[_Name, tuple[EnvelopeRule, ...]], name: _Name, rule: EnvelopeRule
+) -> None:
+    rest = tuple(each for each in groups.get(name, ()) if each.id != rule.id)
+    if rest:
+        groups[name] = rest
+    else:
+        groups.pop(name, None)
+
+
+def _child(
+    kinds: Mapping[str, _Slugs], labels: Mapping[str, str], at: datetime
+) -> EnvelopeRule | None:
+    for kind, slugs in kinds.items():
+        rules = slugs.get(labels.get(kind, DEFAULT_CHILD)) or slugs.get(DEFAULT_CHILD)
+        if rules is not None:
+            return rules[0] if len(rules) == 1 else _in_turn(rules, at)
+    return None
+
+
+def _in_turn(rules: tuple[EnvelopeRule, ...], at: datetime) -> EnvelopeRule:
+    """Which of a child's envelopes holds now? They never overlap; else the last tells why."""
+    return next((rule for rule in rules if _alive(rule, at)), rules[-1])
+
+
+def _calendar_key(rule: EnvelopeRule) -> tuple[object, ...]:
+    return (
+        rule.period_kind,
+        rule.time_zone,
+        rule.start_at,
+        rule.end_at,
+        rule.week_start,
+        rule.days,
+        None if rule.fiscal is None else repr(rule.fiscal),
     )
 
 
-@lru_cache(maxsize=4_096)
-def _name(name: str, period: Period, time_zone: str, fiscal: str | None) -> str:
-    calendar = None if fiscal is None else fiscal_calendar(json.loads(fiscal))
-    return f"{name} / {label(period, time_zone, calendar)}"
+def _number(rule: UseCaseRule | EnvelopeRule) -> int:
+    return rule.id
 
 
-def _frozen(fiscal: Mapping[str, object] | None) -> str | None:
-    return None if fiscal is None else json.dumps(fiscal, sort_keys=True)
-
-
-def _scope_of(rule: EnvelopeRule) -> tuple[str, int | None]:
+def _scope_of(rule: EnvelopeRule) -> _Scope:
     if rule.scope_kind == "use_case":
         return ("use_case", rule.use_case)
     if rule.scope_kind == "department":
@@ -282,21 +349,17 @@ def _scope_of(rule: EnvelopeRule) -> tuple[str, int | None]:
     return (rule.scope_kind, None)
 
 
-def _below_use_case(rule: EnvelopeRule) -> bool:
-    return rule.scope_kind in ("environment", "customer", "run")
-
-
 def _alive(rule: EnvelopeRule, at: datetime) -> bool:
     started = rule.start_at is None or rule.start_at <= at
     return started and (rule.end_at is None or at < rule.end_at)
 
 
-def _in_force(rules: Sequence[EnvelopeRule], at: datetime) -> EnvelopeRule | Reason:
+def _in_force(rules: tuple[EnvelopeRule, ...], at: datetime) -> EnvelopeRule | Reason:
     """Which of one scope's envelopes holds now? They never overlap (create_envelope)."""
-    living = [rule for rule in rules if rule.state != "closed"]
-    for rule in living:
-        if _alive(rule, at):
+    for rule in rules:
+        if rule.state != "closed" and _alive(rule, at):
             return rule
+    living = [rule for rule in rules if rule.state != "closed"]
     if any(rule.start_at is not None and at < rule.start_at for rule in living):
         return Reason.ENVELOPE_NOT_STARTED
     return Reason.ENVELOPE_CLOSED
@@ -306,20 +369,3 @@ def _outside(error: OutsidePeriod, at: datetime) -> Reason:
     start = error.fields.get("start")
     ahead = isinstance(start, datetime) and at < start
     return Reason.ENVELOPE_NOT_STARTED if ahead else Reason.ENVELOPE_CLOSED
-
-
-def _grouped(rules: Iterable[EnvelopeRule], key: object) -> dict:  # type: ignore[type-arg]
-    groups: dict[object, list[EnvelopeRule]] = {}
-    for rule in rules:
-        groups.setdefault(key(rule), []).append(rule)  # type: ignore[operator]
-    return {name: tuple(members) for name, members in groups.items()}
-
-
-def _canonical(body: Mapping[str, object]) -> str:
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), default=_plain)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no place in a policy")

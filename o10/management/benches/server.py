@@ -304,12 +304,12 @@ def wait_until(true: Callable[[], bool], *, patience_s: float, pause_s: float = 
 
 def _commands() -> dict[str, tuple[list[str], int]]:
     """Command line and port of every server that `o10 up` starts, by our name."""
-    ports = {"port": free_port(), "policy_port": free_port(), "host": "127.0.0.1"}
+    ports = {PLANE: free_port(), WEB: free_port()}
+    options = {"host": "127.0.0.1", "port": ports[WEB], "policy_port": ports[PLANE]}
     known: dict[str, tuple[list[str], int]] = {}
-    for child in up._children(ports):
+    for child in up._children(options):
         name = BOOKS if "keep_books" in child.command else child.name
-        port = {PLANE: ports["policy_port"], WEB: ports["port"]}.get(name, 0)
-        known[name] = (child.command, int(port))
+        known[name] = (child.command, ports.get(name, 0))
     return known
 
 

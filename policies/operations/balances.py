@@ -57,6 +57,29 @@ WHERE b.envelope_id = cell.envelope_id AND b.period_start = cell.period_start
           <= b.cap_nanos)
 """
 
+# The same for levels that change by different amounts: many leases, or many calls, at once.
+MOVE_EACH = """
+WITH tree AS (
+    UPDATE envelope_tree SET version = %s WHERE root_envelope_id = %s AND %s <> 0)
+UPDATE envelope_balance b SET
+    settled_nanos = b.settled_nanos + m.settled,
+    held_nanos = b.held_nanos + m.held,
+    unsettled_nanos = b.unsettled_nanos + m.unsettled,
+    unguarded_nanos = b.unguarded_nanos + m.unguarded,
+    limit_nanos = CASE WHEN b.cap_nanos IS NULL THEN NULL ELSE greatest(b.cap_nanos,
+        least(b.limit_nanos,
+              b.settled_nanos - b.unguarded_nanos + b.held_nanos + b.unsettled_nanos
+              + m.settled - m.unguarded + m.held + m.unsettled)) END,
+    version = CASE WHEN m.settled + m.held + m.unsettled = 0 THEN b.version ELSE %s END
+FROM unnest(%s::int[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[],
+            %s::bigint[], %s::bigint[])
+     AS m (envelope_id, period_start, settled, held, unsettled, unguarded, taken)
+WHERE b.envelope_id = m.envelope_id AND b.period_start = m.period_start
+  AND (m.taken = 0 OR b.cap_nanos IS NULL
+       OR b.settled_nanos + b.held_nanos + b.unsettled_nanos + b.contingency_nanos + m.taken
+          <= b.cap_nanos)
+"""
+
 
 class CapExceeded(Corrupt):
     """Would this move pass a cap although it was decided that it fits? Fields: path, nanos."""
@@ -115,6 +138,18 @@ class Move:
         """By how much does exposure change? Entries carry a tree version where it does."""
         return self.settled + self.held + self.unsettled
 
+    def plus(self, other: "Move") -> "Move":
+        """Which change are two together?"""
+        return Move(
+            settled=self.settled + other.settled,
+            held=self.held + other.held,
+            unsettled=self.unsettled + other.unsettled,
+            unguarded=self.unguarded + other.unguarded,
+        )
+
+
+NOTHING = Move()
+
 
 def lock(cells: Cells) -> Locked:
     """What do the balances of this path say, while nobody else can change them?
@@ -163,6 +198,40 @@ def move(
     if cursor.rowcount != len(cells.envelopes):
         kind = CapExceeded if taken else BalanceMissing
         raise kind(path=list(cells.envelopes), nanos=taken)
+
+
+def move_each(
+    *,
+    cells: Cells,
+    version: int,
+    changes: Sequence[Move],
+    taken: Sequence[Nanos] = (),
+    raised: int = 0,
+) -> None:
+    """How do the balances follow, when each cell has a change of its own? All, or an error.
+
+    `changes` and `taken` in the order of the cells. `taken` > 0 is new money: it must fit
+    under the cap. `raised` 1 = an entry of this transaction carries the version.
+    Raises: CapExceeded, BalanceMissing (`Corrupt`); IntegrityError where a CHECK stands
+    behind us.
+    Locks: none further; `lock` holds them.
+    """
+    if not cells.envelopes:
+        if raised:
+            raise_version(cells=cells, version=version)
+        return
+    columns = [
+        [getattr(change, name) for change in changes]
+        for name in ("settled", "held", "unsettled", "unguarded")
+    ]
+    more = list(taken) or [0] * len(cells.envelopes)
+    cursor = statements.run(
+        MOVE_EACH,
+        [version, cells.root, raised, version, *cells.as_arrays, *columns, more],
+    )
+    if cursor.rowcount != len(cells.envelopes):
+        kind = CapExceeded if any(more) else BalanceMissing
+        raise kind(path=list(cells.envelopes), nanos=max(more))
 
 
 def raise_version(*, cells: Cells, version: int) -> None:

@@ -7,54 +7,28 @@ reservations by id.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from ledger import facade as ledger
 from policies.models import Envelope
-from policies.operations import statements
-from policies.operations.balances import BalanceMissing, Cells, Locked, lock, raise_version
+from policies.operations.balances import (
+    NOTHING,
+    BalanceMissing,
+    Cells,
+    Locked,
+    Move,
+    lock,
+    move_each,
+    raise_version,
+)
 from policies.operations.open_periods import open_periods
 from policies.operations.reservations import end_hold, lock_hold
 from policies.queries.current_policy import current_policy
 from policies.queries.places import cells_at
 from policies.queries.snapshot_rows import envelope_rule
 
-APPLY = """
-UPDATE envelope_balance b SET
-    settled_nanos = b.settled_nanos + m.settled,
-    held_nanos = b.held_nanos + m.held,
-    unsettled_nanos = b.unsettled_nanos + m.unsettled,
-    unguarded_nanos = b.unguarded_nanos + m.unguarded,
-    limit_nanos = CASE WHEN b.cap_nanos IS NULL THEN NULL ELSE greatest(b.cap_nanos,
-        least(b.limit_nanos,
-              b.settled_nanos - b.unguarded_nanos + b.held_nanos + b.unsettled_nanos
-              + m.settled - m.unguarded + m.held + m.unsettled)) END,
-    version = CASE WHEN m.settled + m.held + m.unsettled = 0 THEN b.version ELSE %s END
-FROM unnest(%s::int[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[],
-            %s::bigint[]) AS m (envelope_id, period_start, settled, held, unsettled, unguarded)
-WHERE b.envelope_id = m.envelope_id AND b.period_start = m.period_start
-"""
-
 Cell = tuple[int, datetime]
 NO_TREE = 0
-
-
-@dataclass(slots=True)
-class _Sum:
-    """By how much does one balance row move? Nanos."""
-
-    settled: int = 0
-    held: int = 0
-    unsettled: int = 0
-    unguarded: int = 0
-
-    def add(self, effect: ledger.Effect) -> None:
-        """Adds one effect."""
-        self.settled += effect.amount_nanos
-        self.held += effect.held_nanos
-        self.unsettled += effect.unsettled_nanos
-        self.unguarded += effect.unguarded_nanos
 
 
 def keep_exposure(effects: Sequence[ledger.Effect]) -> list[int]:
@@ -63,14 +37,20 @@ def keep_exposure(effects: Sequence[ledger.Effect]) -> list[int]:
     Must run in the transaction that appends the entries.
     Raises: BalanceMissing (`balance_missing`) for an envelope nobody knows.
     """
-    trees: dict[int, dict[Cell, _Sum]] = {}
+    trees: dict[int, dict[Cell, Move]] = {}
     roots: list[int] = []
     for effect in effects:
         root, cells = _cells_of(effect)
         roots.append(root)
         sums = trees.setdefault(root, {})
+        change = Move(
+            settled=effect.amount_nanos,
+            held=effect.held_nanos,
+            unsettled=effect.unsettled_nanos,
+            unguarded=effect.unguarded_nanos,
+        )
         for cell in cells:
-            sums.setdefault(cell, _Sum()).add(effect)
+            sums[cell] = sums.get(cell, NOTHING).plus(change)
     # The version counts without a gap: it rises only where an entry will carry it.
     raised = {root for root, effect in zip(roots, effects, strict=True) if effect.net}
     versions = {root: _apply(root, trees[root], effects, raised) for root in sorted(trees)}
@@ -91,7 +71,7 @@ def _cells_of(effect: ledger.Effect) -> tuple[int, list[Cell]]:
 
 def _apply(
     root: int,
-    sums: dict[Cell, _Sum],
+    sums: dict[Cell, Move],
     effects: Sequence[ledger.Effect],
     raised: Collection[int],
 ) -> int:
@@ -105,19 +85,7 @@ def _apply(
         return locked.version
     if begins:
         _open(cells, locked, max(effect.effective_at for effect in effects))
-    cursor = statements.run(
-        APPLY,
-        [
-            locked.version,
-            *cells.as_arrays,
-            [sums[cell].settled for cell in order],
-            [sums[cell].held for cell in order],
-            [sums[cell].unsettled for cell in order],
-            [sums[cell].unguarded for cell in order],
-        ],
-    )
-    if cursor.rowcount != len(order):
-        raise BalanceMissing(path=list(cells.envelopes))
+    move_each(cells=cells, version=locked.version, changes=[sums[cell] for cell in order])
     return locked.version
 
 

@@ -1,0 +1,87 @@
+"""How much does a decision worker borrow of an envelope at once?
+
+Enough for a second of its burn, never more than its share of a quarter of what is left: a
+crash strands little, and the last cents stay for everybody. Near exhaustion each call borrows
+for itself alone.
+Source: decision-plane.md section 3.2; docs/algorithms/lease-slices.md, whose worked example is
+also the test's. Units: nanos; seconds.
+"""
+
+import math
+from dataclasses import dataclass
+
+from o10.kernel.money import Nanos
+
+SHARE = 4
+"""All workers together borrow a quarter of what is left, each time."""
+SHARE_OF_SMALL = 1
+"""Of an envelope with a single user a worker takes its full share: there are many of them."""
+NEAR = 8
+"""Below this many worst calls left, every call borrows for itself."""
+UNLIMITED_S = 10
+"""Where nothing is capped, a slice lasts this many seconds."""
+HALF_LIFE_S = 10.0
+_MEMORY = 200
+"""After so many calls the dearest call seen is forgotten by half."""
+
+
+def next_slice(
+    *,
+    remaining: Nanos | None,
+    active_workers: int,
+    w99: Nanos,
+    burn_1s: Nanos,
+    worst: Nanos,
+    share: int = SHARE,
+) -> Nanos:
+    """How much is borrowed for a call of at most `worst`, which is part of it?
+
+    Equal to `worst` = the call borrows for itself alone (near exhaustion). `remaining` None =
+    no cap on the path.
+    Golden (2 workers, w99 6,500,000): 60 left at 30 a second: 7.50; at 2 a second: 2.00;
+    0.20 left: 0.025; 0.04 left: the call alone.
+    """
+    dear = max(w99, worst)
+    if remaining is None:
+        return max(worst, UNLIMITED_S * burn_1s)
+    if remaining < NEAR * dear:
+        return worst
+    part = max(remaining // (share * max(1, active_workers)), dear)
+    return max(worst, min(part, max(dear, burn_1s)))
+
+
+@dataclass(slots=True)
+class Pace:
+    """How fast does one worker spend of one envelope, and how dear are its calls?
+
+    `dearest` stands for the 99th percentile of worst cases: the largest lately, which a run of
+    smaller ones halves. `burn` is an exponentially weighted rate with a half-life of 10 s.
+    """
+
+    dearest: Nanos = 0
+    burn: float = 0.0
+    at: float = 0.0
+    since: int = 0
+
+    def note(self, worst: Nanos, *, calls: int, at: float) -> None:
+        """Takes in `calls` calls that reserved `worst` together since the last look.
+
+        Called once a borrowing, not once a call.
+        """
+        lasted = max(0.001, at - self.at) if self.at else 1.0
+        weight = 0.5 ** (lasted / HALF_LIFE_S)
+        self.burn = self.burn * weight + (worst / lasted) * (1 - weight)
+        self.at = at
+        self.since += calls
+
+    def see(self, worst: Nanos) -> None:
+        """Takes in how dear a call can be."""
+        if worst >= self.dearest:
+            self.dearest, self.since = worst, 0
+        elif self.since > _MEMORY:
+            self.dearest, self.since = max(worst, self.dearest // 2), 0
+
+    @property
+    def burn_1s(self) -> Nanos:
+        """How much is reserved in a second?"""
+        return math.ceil(self.burn)

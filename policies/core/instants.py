@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
-_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def unix_ms(at: datetime) -> int:
     """How many whole milliseconds after 1970-01-01T00:00Z is this aware instant?"""
-    return (at - _UNIX_EPOCH) // timedelta(milliseconds=1)
+    return (at - UNIX_EPOCH) // timedelta(milliseconds=1)
 
 
 def instant_text(at: datetime) -> str:

@@ -31,7 +31,7 @@ from policies.operations.publish_policy import lock_governance, publish_policy
 from policies.operations.questions import actor_number
 from policies.operations.tree_rules import check_amount_fits, check_null_cap
 from policies.queries.envelopes import EnvelopeView, get_envelope
-from policies.queries.snapshot_rows import envelope_rule
+from policies.queries.snapshot_rows import Touched, envelope_rule
 
 DECIDES_MONEY = frozenset({Role.FINOPS, Role.CONTROLLER})
 """Roles that change amounts directly; approvals by a second person come on top."""
@@ -151,6 +151,7 @@ def _apply(
         actor_id=actor_id,
         reason=change.reason,
         now=now,
+        touched=Touched(envelopes=(row.id,)),
     )
     return [*drafts, *published]
 

@@ -41,7 +41,7 @@ from policies.operations.tree_rules import (
     overlaps,
 )
 from policies.queries.envelopes import EnvelopeView, get_envelope
-from policies.queries.snapshot_rows import envelope_rule
+from policies.queries.snapshot_rows import Touched, envelope_rule
 
 COMPANY = "company"
 
@@ -87,6 +87,7 @@ def create_envelope(
             actor_id=actor_id,
             reason=draft.reason,
             now=now,
+            touched=Touched(envelopes=(row.id,)),
         )
         return [*drafts, *published]
 

@@ -24,6 +24,7 @@ from policies.core.drafts import UseCaseChange, UseCaseDraft, check_use_case
 from policies.models import Department, UseCase
 from policies.operations.publish_policy import lock_governance, publish_policy
 from policies.operations.questions import actor_number
+from policies.queries.snapshot_rows import Touched
 from policies.queries.use_cases import UseCaseView, get_use_case
 
 
@@ -75,6 +76,7 @@ def create_use_case(
             reason="",
             now=now,
             uid=uid,
+            touched=Touched(use_cases=(row.id,)),
         )
 
     _write(f"{actor.key_id}#{key or ids.new_uuid()}", draft, run)
@@ -105,6 +107,7 @@ def change_use_case(
             reason=change.reason,
             now=now,
             uid=uid,
+            touched=Touched(use_cases=(row.id,)),
         )
         if not published:
             raise NothingChanges(slug=slug)

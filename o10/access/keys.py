@@ -7,7 +7,7 @@ half a second, so that a router's burst costs one query and a revocation holds w
 import hmac
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -66,6 +66,7 @@ class _Kept:
 
 _kept: dict[bytes, _Kept] = {}
 _touched: dict[str, float] = {}
+_used: dict[str, datetime] = {}
 
 
 def authenticate(
@@ -91,6 +92,47 @@ def authenticate(
         raise Unauthorized(reason="expired")
     _touch(kept.caller.key_id, at=at, now=now)
     return kept.caller
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """Which caller is behind a key, and until when?"""
+
+    caller: Caller
+    secret_hash: bytes
+    ends_at: datetime | None
+
+
+def known_keys(*, now: datetime) -> Mapping[bytes, KnownKey]:
+    """Which keys may call now, by the SHA-256 of their secrets? For who asks no database."""
+    return {
+        bytes(key.secret_hash): KnownKey(_caller(key), bytes(key.secret_hash), key.expires_at)
+        for key in queries.list_keys()
+        if key.revoked_at is None or key.revoked_at > now
+    }
+
+
+def recognise(*, header: str, known: Mapping[bytes, KnownKey], now: datetime) -> Caller:
+    """Who sent `Authorization: Bearer o10_…`, by the keys that are known here?
+
+    Raises: Unauthorized (`unauthorized`), as `authenticate`.
+    """
+    secret_hash = hash_of(_bearer(header))
+    key = known.get(secret_hash)
+    if key is None or not hmac.compare_digest(key.secret_hash, secret_hash):
+        raise Unauthorized(reason="unknown")
+    if key.ends_at is not None and key.ends_at <= now:
+        raise Unauthorized(reason="expired")
+    _used[key.caller.key_id] = now
+    return key.caller
+
+
+def note_uses(*, now: datetime) -> None:
+    """Writes down which recognised keys were used since the last time."""
+    used = list(_used)
+    _used.clear()
+    for key_id in used:
+        operations.note_use(key_id=key_id, now=now, no_more_than_every=_TOUCH_EVERY)
 
 
 def caller_of_person(person: Person) -> Caller:

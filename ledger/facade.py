@@ -1,6 +1,7 @@
 """Which names of the ledger may other apps and the doors use?"""
 
 from ledger.core.corrections import REVERSIBLE, NotReversible
+from ledger.core.document import canonical_json
 from ledger.core.entry import (
     ZERO_UUID,
     Basis,
@@ -21,7 +22,14 @@ from ledger.core.pricing import RatedOffer, price_usage
 from ledger.core.tiles import TileId, tile_of_path
 from ledger.models import APPEND_ONLY, MUTABLE, PERIOD_FROZEN, SELF_GRANTED
 from ledger.operations.adopt_cluster import adopt_cluster
-from ledger.operations.append import ENTRY_COPY, IDEM_COPY, EntryExists, append, append_rows
+from ledger.operations.append import (
+    ENTRY_COPY,
+    IDEM_COPY,
+    EntryExists,
+    append,
+    append_rows,
+    claim,
+)
 from ledger.operations.copy_streams import Streams, copy_streams, synthetic_entry
 from ledger.operations.correct import AlreadyReversed, reverse
 from ledger.operations.create_ledger import create_ledger
@@ -49,7 +57,7 @@ from ledger.operations.load_prices import (
 from ledger.operations.offer_numbers import OfferNumbers, forget_offer_numbers, offer_numbers
 from ledger.operations.open_sealer import open_sealer
 from ledger.operations.override_price import OwnPrice, PriceAdded, add_price, withdraw_price
-from ledger.operations.put_document import put_document
+from ledger.operations.put_document import put_document, put_documents
 from ledger.operations.record_usage import UsageReport, UsageResult, record_usage
 from ledger.operations.record_verification import VerifierMode, record_verification
 from ledger.operations.run_sealer import run_sealer
@@ -249,7 +257,9 @@ __all__ = [
     "append",
     "as_json",
     "bind",
+    "canonical_json",
     "ceiling_for",
+    "claim",
     "context_window_of",
     "count_strays",
     "create_ledger",
@@ -294,6 +304,7 @@ __all__ = [
     "prove_consistency",
     "prove_inclusion",
     "put_document",
+    "put_documents",
     "rates_for",
     "read_catalogue",
     "read_entry_tile",

@@ -81,7 +81,7 @@ def open_holder(
 
 
 def see_holder(*, fence: int, now: datetime) -> int:
-    """Is this holder still one? 1 after noting that it lives; 0 = it was ended, it must stop."""
+    """Is this holder still one? 1 once noted that it lives; 0 = it was ended and must stop."""
     return LeaseHolder.objects.filter(fence=fence, ended_at=None).update(seen_at=now)
 
 

@@ -128,7 +128,11 @@ def numbers_of(*, asked: Asked, caller: Caller, now: datetime) -> Numbers:
     if asked.rule is not None:
         dims = _intern(
             ledger.Domain.DIMS,
-            dims_of(asked.question.request, asked.rule, caller.key_id),
+            dims_of(
+                asked.question.request,
+                department=asked.rule.department_slug,
+                caller_id=caller.key_id,
+            ),
             actor,
             now,
         )
@@ -151,10 +155,10 @@ def _intern(
     return ledger.intern(domain, meaning, ledger_id=ledger.COMPANY_LEDGER, actor=actor, now=now)
 
 
-def dims_of(request: Authorize, rule: UseCaseRule, caller_id: str) -> Mapping[str, Any]:
+def dims_of(request: Authorize, *, department: str, caller_id: str) -> Mapping[str, Any]:
     """To what is the spend of this call attributed? Only what was said."""
     said = {
-        "department": rule.department_slug,
+        "department": department,
         "key": caller_id,
         "environment": request.environment,
         "customer": request.customer,

@@ -6,25 +6,17 @@ journal; a host is one data directory (O10_HOME), named by a random id that is k
 
 import os
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from django.conf import settings
 from django.db import transaction
 
 from policies.models import LeaseHolder
 
 FOLDER: Final = "plane"
 HOST_FILE: Final = "host"
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Under which number does a process spend, and how is its journal named?"""
-
-    fence: int
-    journal: str
 
 
 def plane_folder(home: Path) -> Path:
@@ -52,6 +44,11 @@ def host_of(home: Path) -> str:
     return path.read_text().strip()
 
 
+def this_host() -> str:
+    """How is the host of this process named?"""
+    return host_of(Path(settings.O10_HOME))
+
+
 def journal_name(fence: int) -> str:
     """How is the journal of this holder named?"""
     return f"journal-{fence}.bin"
@@ -59,7 +56,7 @@ def journal_name(fence: int) -> str:
 
 def open_holder(
     *, host: str, pid: int, born: int, kind: str, caller: str = "", now: datetime
-) -> Holder:
+) -> int:
     """Under which number does this process spend? Committed before it borrows anything.
 
     `kind` is plane or router, `caller` the key of a router; `born` as
@@ -77,7 +74,7 @@ def open_holder(
         )
         name = journal_name(row.fence)
         LeaseHolder.objects.filter(fence=row.fence).update(journal=name)
-    return Holder(row.fence, name)
+    return int(row.fence)
 
 
 def see_holder(*, fence: int, now: datetime) -> int:

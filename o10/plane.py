@@ -1,5 +1,22 @@
-"""How do routers enter? The same application as the web, on a port and workers of its own."""
+"""How do decisions enter? The web entry's verbs, answered from a till, in workers of their own."""
 
-from o10.wsgi import application
+from functools import partial
 
-__all__ = ["application"]
+from django.conf import settings
+
+from ledger import facade as ledger
+from o10.kernel import clock
+from o10.problems import render_problem
+from o10.wsgi import django_application
+from policies.plane.app import PlaneApp
+from policies.plane.keeper import Keeper
+
+_keep_clock = partial(clock.keep, ledger.measure_clock_offset)
+_keeper = None
+if settings.O10_HOT_PATH:
+    _keeper = Keeper(keep_clock=_keep_clock)
+    _keeper.start()
+
+application = PlaneApp(
+    django_application, render_problem, keep_clock=_keep_clock, keeper=_keeper
+)

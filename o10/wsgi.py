@@ -7,7 +7,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "o10.settings")
 
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 
-_django = get_wsgi_application()
+django_application = get_wsgi_application()
 
 from ledger import facade as ledger  # noqa: E402
 from o10.kernel import clock  # noqa: E402
@@ -15,5 +15,7 @@ from o10.problems import render_problem  # noqa: E402
 from policies.plane.app import PlaneApp  # noqa: E402
 
 application = PlaneApp(
-    _django, render_problem, keep_clock=partial(clock.keep, ledger.measure_clock_offset)
+    django_application,
+    render_problem,
+    keep_clock=partial(clock.keep, ledger.measure_clock_offset),
 )

@@ -22,6 +22,12 @@ from policies.operations.found_organisation import found_organisation
 from policies.operations.keep_exposure import keep_exposure
 from policies.operations.release import release
 from policies.operations.settle import settle
+from policies.operations.teller.ending import extend as extend_at
+from policies.operations.teller.ending import release as release_at
+from policies.operations.teller.ending import settle as settle_at
+from policies.operations.teller.opening import open_teller
+from policies.operations.teller.teller import Teller
+from policies.operations.teller.tending import Rounds, close_teller
 from policies.operations.token_keys import forget_keys
 from policies.operations.watch_balances import watch_balances
 from policies.operations.write_off import write_off_due
@@ -93,6 +99,13 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "settle_at",
+    "release_at",
+    "open_teller",
+    "extend_at",
+    "close_teller",
+    "Teller",
+    "Rounds",
     "APPEND_ONLY",
     "AsOf",
     "BindingLimit",

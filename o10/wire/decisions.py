@@ -218,9 +218,9 @@ class Settled(_Answer, frozen=True, kw_only=True):
 
 
 class Released(_Answer, frozen=True, kw_only=True):
-    """What came back from the hold?"""
+    """What came back from the hold? `entry_id` null: inside a lease no entry tells of it."""
 
-    entry_id: str
+    entry_id: str | None
     refunded: MoneyView
 
 

@@ -1,5 +1,6 @@
 """How is a ruling told to the router?"""
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -12,10 +13,13 @@ from o10.wire.decisions import (
     Caps,
     Decision,
     EnvelopeView,
+    MoneyView,
     PolicyRef,
     ReservationView,
     Route,
+    Settled,
 )
+from o10.wire.reasons import SettleFlag
 from policies.core.decide import Ruling
 from policies.core.envelope import left
 from policies.core.instants import unix_ms
@@ -94,6 +98,27 @@ def reservation_view(
         token=token.sign(promise, key=key.secret),
         money=Money(currency, amount),
         expires_at=expires_at,
+    )
+
+
+def settled_answer(
+    *,
+    uid: UUID,
+    currency: str,
+    cost: Nanos,
+    refunded: Nanos,
+    overrun: Nanos,
+    late: object,
+    flags: Collection[SettleFlag],
+) -> Settled:
+    """What does the router hear of a billed attempt? Flags in the order of their table."""
+    return Settled(
+        entry_id=ids.id_of("ent", uid),
+        cost=MoneyView.of(Money(currency, cost)),
+        refunded=MoneyView.of(Money(currency, refunded)),
+        overrun=MoneyView.of(Money(currency, overrun)),
+        late=bool(late),
+        flags=tuple(flag for flag in SettleFlag if flag in flags),
     )
 
 

@@ -5,6 +5,8 @@ middleware, session, URL resolver or DRF; everything else goes on to Django, als
 by a signed-in person.
 """
 
+import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -12,10 +14,11 @@ import structlog
 from django.conf import settings
 from django.db import close_old_connections
 
-from o10.access.keys import authenticate
+from o10.access.keys import authenticate, recognise
 from o10.kernel import clock
 from o10.kernel.errors import Unauthorized
-from policies.plane.verbs import VERBS, Verb
+from policies.plane.keeper import Keeper
+from policies.plane.verbs import VERBS, Verb, leased_verbs
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -68,32 +71,53 @@ class PlaneApp:
         django_app: Wsgi,
         render_problem: RenderProblem,
         keep_clock: Callable[[], None] = lambda: None,
+        keeper: Keeper | None = None,
     ) -> None:
         """`keep_clock` compares the clock with the database's when it is time to.
 
-        Injected, since the database's clock is asked by the ledger; it never raises.
+        Injected, since the database's clock is asked by the ledger; it never raises. With a
+        `keeper` the verbs are answered from its till, and keys from what it knows.
         """
+        self._keeper = keeper
         self._keep_clock = keep_clock
+        self._minded = threading.local()
         self._django_app = django_app
         self._render_problem = render_problem
-        self._verbs = VERBS if settings.O10_HOT_PATH else {}
+        verbs = VERBS if keeper is None else leased_verbs(lambda: keeper.teller)
+        self._verbs = verbs if settings.O10_HOT_PATH else {}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request (PEP 3333)."""
         verb = self._verbs.get(environ.get("PATH_INFO", ""))
         if verb is None or environ.get("REQUEST_METHOD") != "POST" or _by_session(environ):
             return self._django_app(environ, start_response)
-        close_old_connections()
         self._keep_clock()
+        self._mind_connection()
         try:
-            body = _answer(environ, verb)
+            body = self._answer(environ, verb)
         except Exception as failure:  # noqa: BLE001 - the edge: every failure gets an answer
-            return self._fail(environ, start_response, failure)
-        finally:
             close_old_connections()
+            return self._fail(environ, start_response, failure)
         headers = [*_HEADERS, ("Content-Length", str(len(body)))]
         start_response("200 OK", headers)
         return [body]
+
+    def _answer(self, environ: Environ, verb: Verb) -> bytes:
+        now = clock.now()
+        header = environ.get("HTTP_AUTHORIZATION")
+        if not header:
+            raise Unauthorized(reason="missing")
+        known = self._keeper.keys if self._keeper is not None else None
+        if known is None:
+            return verb.run(environ, authenticate(header=header, now=now), now)
+        return verb.run(environ, recognise(header=header, known=known, now=now), now)
+
+    def _mind_connection(self) -> None:
+        """Old or broken connections are closed; once a second and thread is often enough."""
+        at = time.monotonic()
+        if at - getattr(self._minded, "at", 0.0) > 1.0:
+            self._minded.at = at
+            close_old_connections()
 
     def _fail(
         self, environ: Environ, start_response: StartResponse, failure: Exception
@@ -106,14 +130,6 @@ class PlaneApp:
         headers.append(("Content-Length", str(len(problem.body))))
         start_response(f"{problem.status} {_REASONS.get(problem.status, 'Error')}", headers)
         return [problem.body]
-
-
-def _answer(environ: Environ, verb: Verb) -> bytes:
-    now = clock.now()
-    header = environ.get("HTTP_AUTHORIZATION")
-    if not header:
-        raise Unauthorized(reason="missing")
-    return verb.run(environ, authenticate(header=header, now=now), now)
 
 
 def _by_session(environ: Environ) -> bool:

@@ -31,6 +31,7 @@ from o10.wire.requests import (
 from policies import facade
 
 PREFIX = "/api/v1/"
+Run = Callable[[Mapping[str, Any], Caller, datetime], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Verb:
 
     name: str
     operation: Operation
-    run: Callable[[Mapping[str, Any], Caller, datetime], bytes]
+    run: Run
 
 
 def authorize(environ: Mapping[str, Any], caller: Caller, now: datetime) -> bytes:
@@ -100,6 +101,41 @@ _LIMITS = MappingProxyType(
 )
 
 
+def leased_verbs(find_teller: Callable[[], facade.Teller | None]) -> Mapping[str, Verb]:
+    """The same verbs, answered from a till where there is one (see `policies.plane.keeper`).
+
+    Until it is open they are answered in the strict form, one transaction a call.
+    """
+
+    def leased(verb: Verb, action: Action, takes: type, answer: Callable[..., bytes]) -> Verb:
+        def run(environ: Mapping[str, Any], caller: Caller, now: datetime) -> bytes:
+            teller = find_teller()
+            if teller is None:
+                return verb.run(environ, caller, now)
+            if action is Action.AUTHORIZE:
+                _check_role(caller, action)
+                request, body = _parse_with_body(environ, takes)
+                return teller.authorize(request=request, body=body, caller=caller, now=now)
+            check(caller=caller, action=action)
+            request = _parse(environ, takes)
+            return answer(teller, request=request, caller=caller, now=now)
+
+        return Verb(verb.name, verb.operation, run)
+
+    own = {
+        "authorize": (Action.AUTHORIZE, Authorize, facade.Teller.authorize),
+        "settle": (Action.SETTLE, Settle, facade.settle_at),
+        "release": (Action.RELEASE, Release, facade.release_at),
+        "extend": (Action.EXTEND, Extend, facade.extend_at),
+    }
+    return MappingProxyType(
+        {
+            path: leased(verb, *own[verb.name]) if verb.name in own else verb
+            for path, verb in VERBS.items()
+        }
+    )
+
+
 def _check_role(caller: Caller, action: Action) -> None:
     """A role that never spends is refused here; a key whose own verbs or use cases are
     narrower gets a decision, KEY_NOT_SCOPED, so that its router learns what to do.
@@ -109,9 +145,14 @@ def _check_role(caller: Caller, action: Action) -> None:
 
 
 def _parse(environ: Mapping[str, Any], kind: type[Any]) -> Any:
+    return _parse_with_body(environ, kind)[0]
+
+
+def _parse_with_body(environ: Mapping[str, Any], kind: type[Any]) -> tuple[Any, bytes]:
     limit = _LIMITS[kind]
-    request = decode(kind, read_body(environ, max_bytes=limit), max_bytes=limit)
+    body = read_body(environ, max_bytes=limit)
+    request = decode(kind, body, max_bytes=limit)
     key = idempotency_key_of(environ, request_id=request.request_id)
     if key == request.request_id:
-        return request
-    return msgspec.structs.replace(request, request_id=key)
+        return request, body
+    return msgspec.structs.replace(request, request_id=key), body

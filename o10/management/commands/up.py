@@ -32,6 +32,10 @@ STOP_SECONDS = 10
 QUIET = ("-W", "ignore:You're running the worker with superuser")
 """Celery's warning is about pickled messages; ours are JSON."""
 READY_SECONDS = 60
+WEB_THREADS = 8
+PLANE_WORKERS = 2
+PLANE_THREADS = 2
+"""A decision takes 40 microseconds of one core; more threads only wait for each other (ADR 10)."""
 CALM_SECONDS = 20
 """A process that lived this long is restarted at once; faster deaths wait longer each time."""
 
@@ -132,6 +136,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=8010, help="web port")
         parser.add_argument("--policy-port", type=int, default=8011, help="decision plane port")
+        parser.add_argument(
+            "--plane-workers", type=int, default=PLANE_WORKERS, help="decision workers"
+        )
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
         parser.add_argument(
             "--demo", choices=["0", "1"], default="1", help="0 = start with an empty company"
@@ -186,23 +193,32 @@ class Command(BaseCommand):
 
 def _children(options: dict[str, Any]) -> list[Child]:
     manage = [sys.executable, "-m", "o10.cli"]
-    granian = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"]
-    serve = [
-        *("--host", options["host"], "--workers", "1", "--log-level", "error"),
-        *("--respawn-failed-workers", "--workers-kill-timeout", "5"),
-    ]
     celery = [sys.executable, *QUIET, "-m", "celery", "--app", "o10.celery:app", "--quiet"]
-    web = [*serve, "--port", str(options["port"]), "--blocking-threads", "8"]
-    plane = [*serve, "--port", str(options["policy_port"]), "--blocking-threads", "8"]
+    host, workers = options["host"], options["plane_workers"]
     return [
-        Child("web", [*granian, *web, "o10.wsgi:application"]),
-        Child("plane", [*granian, *plane, "o10.plane:application"]),
+        Child("web", _serve("o10.wsgi:application", host, options["port"], 1, WEB_THREADS)),
+        Child(
+            "plane",
+            _serve(
+                "o10.plane:application", host, options["policy_port"], workers, PLANE_THREADS
+            ),
+        ),
+        Child("books", [*manage, "keep_books"]),
         Child("sealer", [*manage, "ledger_seal"]),
         Child(
             "worker",
             [*celery, "worker", "--pool", "solo", "--loglevel", "warning", "--without-mingle"],
         ),
         Child("beat", [*celery, "beat", "--loglevel", "warning", "--pidfile="]),
+    ]
+
+
+def _serve(app: str, host: str, port: int, workers: int, threads: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"),
+        *("--host", host, "--port", str(port), "--workers", str(workers)),
+        *("--blocking-threads", str(threads), "--log-level", "error"),
+        *("--respawn-failed-workers", "--workers-kill-timeout", "5", app),
     ]
 
 

@@ -1,0 +1,131 @@
+"""What does a worker do beside answering? It stays informed, renews, and gives back.
+
+One round of the keeper: hear what was told, know what is new, renew the leases that are in use,
+give back what is idle, recalled or short, and borrow ahead of need. Nothing here is on a
+caller's path; a round that fails is tried again.
+Source: decision-plane.md sections 3, 7 and 9.
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from o10.access.keys import note_uses
+from o10.lease.book import Book, NotOpen
+from policies.operations.grant_lease import renew_leases
+from policies.operations.teller.known import know
+from policies.operations.teller.teller import LEASE_TTL_S, STOP_BEFORE_S, Teller
+from policies.operations.teller.till import Till
+
+REFRESH_S = 0.5
+RENEW_S = 8.0
+NOTE_USES_S = 60.0
+IDLE_S = 5.0
+IDLE_SMALL_S = 120.0
+LOW = 4
+"""Below a quarter of the slice the next one is borrowed."""
+_SMALL = frozenset({"environment", "customer", "run"})
+_NEWS = frozenset({"policy", "keys", "prices"})
+
+
+class Rounds:
+    """When was what done last? One keeper a worker."""
+
+    def __init__(self) -> None:
+        self.known_at = self.renewed_at = self.noted_at = -1_000.0
+
+    def tend(self, teller: Teller, *, told: Sequence[Mapping[str, Any]], now: datetime) -> None:
+        """One round.
+
+        Raises: the errors of django.db while the database is away; the next round does it all.
+        """
+        at = teller.monotonic()
+        for news in told:
+            _hear(teller, news, now)
+        asked = teller.known is None or teller.known.stale.is_set()
+        if asked or at - self.known_at >= REFRESH_S or any(n["k"] in _NEWS for n in told):
+            teller.learn(know(now=now, at=at), now=now)
+            self.known_at = at
+        if at - self.renewed_at >= RENEW_S:
+            _renew(teller, now)
+            self.renewed_at = at
+        if at - self.noted_at >= NOTE_USES_S:
+            note_uses(now=now)
+            self.noted_at = at
+        for till in list(teller.by_place.values()):
+            _keep(teller, till, at, now)
+
+
+def close_teller(teller: Teller, *, now: datetime) -> None:
+    """Ends in good order: nothing is lent any more, what is free goes back."""
+    teller.stopping = True
+    for till in list(teller.by_place.values()):
+        for book in _books_of(till):
+            teller.retire(till, book, now=now)
+    teller.end(now=now)
+
+
+def _hear(teller: Teller, news: Mapping[str, Any], now: datetime) -> None:
+    if news["k"] == "ended" and news["f"] == teller.fence:
+        for lease, sequence, cost in news["e"]:
+            _take_in(teller, UUID(lease), sequence, cost, now)
+    if news["k"] == "short":
+        for till in list(teller.by_place.values()):
+            if till.cells.root == news["root"] and till.book is not None:
+                teller.give_back(till.book, now=now)
+
+
+def _take_in(
+    teller: Teller, lease: UUID, sequence: int, cost: int | None, now: datetime
+) -> None:
+    """A call of ours that ended elsewhere: billed with `cost`, or out of the lease (None)."""
+    found = teller.books.get(lease)
+    if found is None:
+        return
+    till, book = found
+    with contextlib.suppress(NotOpen), teller.journal.lock:
+        if cost is None:
+            book.drop(sequence)
+        else:
+            book.settle(sequence, cost, final=True)
+    if till.book is not book:
+        teller.give_back(book, now=now)
+        if book.is_done:
+            teller.forget(till, book)
+
+
+def _renew(teller: Teller, now: datetime) -> None:
+    begun = teller.monotonic()
+    renewed = renew_leases(fence=teller.fence, ttl_s=LEASE_TTL_S, now=now)
+    for lease, (_, book) in list(teller.books.items()):
+        until = renewed.get(lease)
+        if until is None:
+            # The books closed it, or another took it for dead: it lends nothing any more.
+            book.stop()
+        else:
+            book.renew(begun + (until - now).total_seconds() - STOP_BEFORE_S)
+
+
+def _keep(teller: Teller, till: Till, at: float, now: datetime) -> None:
+    """Gives back what nobody uses; borrows before the till is empty."""
+    book = till.book
+    if book is None:
+        return
+    small = till.place.path[-1].scope_kind in _SMALL
+    if now >= till.ends or at - till.used_at > (IDLE_SMALL_S if small else IDLE_S):
+        teller.retire(till, book, now=now)
+        return
+    exact = book.granted <= till.pace.dearest
+    low = book.free * LOW < book.granted
+    if low and not exact and not small and till.refill.acquire(blocking=False):
+        try:
+            teller.refill(till, worst=till.pace.dearest, now=now)
+        finally:
+            till.refill.release()
+
+
+def _books_of(till: Till) -> list[Book]:
+    current = [till.book] if till.book is not None else []
+    return [*current, *till.retired.values()]

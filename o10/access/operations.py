@@ -5,19 +5,28 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.contrib.auth.hashers import make_password
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 
 from o10.access.models import AccessAudit, Person, RouterKey, SignInFailure
+from o10.access.plane_notice import tell_plane
 from o10.access.roles import KEY_ROLES, PERSON_ROLES, ROLE_ACTIONS, Action, Role
 from o10.access.secret import Secret, new_secret
 from o10.kernel.errors import Conflict, FieldError, NotFound, ValidationFailed
 from o10.kernel.ids import new_id
 
+KEYS = "keys"
 COMMAND_LINE = "command-line"
 """The actor of a change made by someone with a shell on the server."""
 
 _FAILURES_KEPT = timedelta(days=1)
+_NOTE_USES = """
+WITH used AS (
+    SELECT id FROM access_router_key
+    WHERE id = ANY(%s) AND (last_used_at IS NULL OR last_used_at < %s)
+    ORDER BY id FOR UPDATE)
+UPDATE access_router_key k SET last_used_at = %s FROM used WHERE k.id = used.id
+"""
 
 
 class PersonExists(Conflict):
@@ -149,6 +158,7 @@ def create_key(
     with transaction.atomic():
         key.save(force_insert=True)
         _audit("key_created", key.id, None, _facts(key), actor=actor, now=now)
+        tell_plane(what=KEYS)
     return _new_key(key, secret)
 
 
@@ -182,6 +192,7 @@ def rotate_key(*, key_id: str, grace: timedelta, actor: str, now: datetime) -> N
         old.save(update_fields=["successor", "expires_at"])
         _audit("key_created", fresh.id, None, _facts(fresh), actor=actor, now=now)
         _audit("key_rotated", old.id, before, _facts(old), actor=actor, now=now)
+        tell_plane(what=KEYS)
     return _new_key(fresh, secret)
 
 
@@ -198,12 +209,19 @@ def revoke_key(*, key_id: str, actor: str, now: datetime) -> None:
         key.revoked_at = now
         key.save(update_fields=["revoked_at"])
         _audit("key_revoked", key.id, before, _facts(key), actor=actor, now=now)
+        tell_plane(what=KEYS)
 
 
 def note_use(*, key_id: str, now: datetime, no_more_than_every: timedelta) -> None:
     """Notes when the key was last used; other processes' notes count too."""
     stale = Q(last_used_at=None) | Q(last_used_at__lt=now - no_more_than_every)
     RouterKey.objects.filter(stale, id=key_id).update(last_used_at=now)
+
+
+def note_uses(*, key_ids: Iterable[str], now: datetime) -> None:
+    """Notes that these keys were used, in order of their ids; later notes stay."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NOTE_USES, [sorted(key_ids), now, now])
 
 
 def note_failure(*, email_hash: bytes, network_hash: bytes, now: datetime) -> None:

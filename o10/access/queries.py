@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import Count
+
 from o10.access.models import AccessAudit, Person, RouterKey, SignInFailure
 
 
@@ -14,6 +16,23 @@ class Failures:
     """Same address and same network."""
     email: int
     network: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStamp:
+    """In which state is the table of keys? Every change of a key raises one of the counts."""
+
+    made: int
+    replaced: int
+    revoked: int
+
+
+def stamp_of_keys() -> KeyStamp:
+    """Has a key changed since the last look? Counts: a greatest number may commit late."""
+    counts = RouterKey.objects.aggregate(
+        made=Count("id"), replaced=Count("successor"), revoked=Count("revoked_at")
+    )
+    return KeyStamp(**counts)
 
 
 def find_key_by_hash(secret_hash: bytes) -> RouterKey | None:

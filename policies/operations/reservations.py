@@ -5,7 +5,7 @@ reservation never changes, so it is read first without a lock, to know which tre
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -38,6 +38,7 @@ decision, shape, input_bound, max_output_tokens, amount_nanos, open_nanos, settl
 attempts, authorized_at, expires_at
 """
 READ_RESERVATION = f"SELECT {_COLUMNS} FROM reservation WHERE id = %s"
+READ_RESERVATIONS = f"SELECT {_COLUMNS} FROM reservation WHERE id = ANY(%s::uuid[])"
 LOCK_RESERVATION = READ_RESERVATION + " FOR UPDATE"
 
 END_RESERVATION = """
@@ -226,6 +227,12 @@ def find_hold(reservation: UUID) -> Hold:
     Raises: ReservationUnknown (`reservation_unknown`).
     """
     return _hold(statements.row(READ_RESERVATION, [reservation]), reservation)
+
+
+def find_holds(reservations: Sequence[UUID]) -> dict[UUID, Hold]:
+    """What is known of these, read without a lock? Those that are not there lack."""
+    found = statements.rows(READ_RESERVATIONS, [list(reservations)])
+    return {row[0]: _hold(row, row[0]) for row in found}
 
 
 def lock_hold(reservation: UUID) -> Hold:

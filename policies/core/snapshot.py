@@ -107,6 +107,7 @@ class Snapshot:
     # Memories of answers already computed; they never change one.
     _calendars: dict[object, _Calendar] = field(compare=False, repr=False)
     _stays: dict[int, _Stay] = field(default_factory=dict, compare=False, repr=False)
+    _kinds: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def body(self) -> str:
@@ -175,6 +176,18 @@ class Snapshot:
             return stay.place
         return self._place(leaf, at)
 
+    def label_kinds(self, use_case: str) -> tuple[str, ...]:
+        """Which labels of a call choose its envelope? Scope kinds below the use case.
+
+        Calls of one use case that agree in these have one place. Empty for an unknown one.
+        """
+        kinds = self._kinds.get(use_case)
+        if kinds is None:
+            kinds = self._find_kinds(use_case)
+            if use_case in self.use_cases:
+                self._kinds[use_case] = kinds
+        return kinds
+
     def path_to(self, leaf: EnvelopeRule) -> tuple[EnvelopeRule, ...]:
         """Which envelopes stand above this one, root first, itself last?"""
         path = [leaf]
@@ -207,15 +220,30 @@ class Snapshot:
         return place
 
     def _entrance(self, use_case: UseCaseRule, at: datetime) -> EnvelopeRule | Reason:
-        for scope in (
-            ("use_case", use_case.id),
-            ("department", use_case.department),
-            ("company", None),
-        ):
-            rules = self._by_scope.get(scope)
-            if rules:
-                return _in_force(rules, at)
-        return Reason.ENVELOPE_NOT_FOUND
+        rules = self._entrances(use_case)
+        return _in_force(rules, at) if rules else Reason.ENVELOPE_NOT_FOUND
+
+    def _entrances(self, use_case: UseCaseRule) -> tuple[EnvelopeRule, ...]:
+        """The envelopes of the nearest scope that has any, one after the other in time."""
+        by_scope = self._by_scope
+        return (
+            by_scope.get(("use_case", use_case.id))
+            or by_scope.get(("department", use_case.department))
+            or by_scope.get(("company", None), ())
+        )
+
+    def _find_kinds(self, use_case: str) -> tuple[str, ...]:
+        rule = self.use_cases.get(use_case)
+        entrances = {each.id for each in self._entrances(rule)} if rule else set()
+        found = {
+            kind
+            for parent, kinds in self._below.items()
+            if not entrances.isdisjoint(
+                each.id for each in self.path_to(self.envelopes[parent])
+            )
+            for kind in kinds
+        }
+        return tuple(kind for kind in BELOW if kind in found)
 
 
 def compile_policy(rows: PolicyRows, *, version: int) -> Snapshot:

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from o10.wire.reasons import Reason
@@ -208,6 +208,39 @@ def test_a_closed_child_of_another_kind_does_not_hide_the_living_ones():
     )
     assert isinstance(here, Place)
     assert here.path[-1].id == 5
+
+
+def test_label_kinds_are_those_that_choose_an_envelope_of_the_use_case():
+    rows = PolicyRows(
+        [make_use_case(), make_use_case(id=2, slug="other")],
+        [
+            *make_path(),
+            make_envelope(id=4, parent=2, scope_kind="use_case", slug="other", use_case=2),
+            make_envelope(id=5, parent=3, scope_kind="environment", slug="prod"),
+            make_envelope(id=6, parent=5, scope_kind="customer", slug="acme"),
+            make_envelope(id=7, parent=4, scope_kind="run", slug="r1", state="closed"),
+        ],
+    )
+    told = compile_policy(rows, version=1)
+    assert told.label_kinds("support") == ("environment", "customer")
+    assert told.label_kinds("other") == ()
+    assert told.label_kinds("nobody's") == ()
+    opened = make_envelope(id=7, parent=4, scope_kind="run", slug="r1")
+    assert told.changed(PolicyRows([], [opened]), version=2).label_kinds("other") == ("run",)
+
+
+@given(changes, st.sampled_from((NOW, LATER)))
+def test_calls_that_agree_in_the_label_kinds_have_one_place(steps, at):
+    told = compile_policy(PolicyRows([make_use_case()], make_path()), version=1)
+    for number, change in enumerate(steps, start=2):
+        told = told.changed(change, version=number)
+    assume(all(rule.parent in {None, *told.envelopes} for rule in told.envelopes.values()))
+    names = {"environment": "acme", "customer": "blue", "run": "acme"}
+    for rule in told.use_cases.values():
+        kinds = told.label_kinds(rule.slug)
+        chosen = {kind: names[kind] for kind in kinds}
+        everything = told.place_of(use_case=rule, labels=names, at=at)
+        assert told.place_of(use_case=rule, labels=chosen, at=at) == everything
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format":"v9","envelopes":[],"use_cases":[]}'])

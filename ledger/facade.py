@@ -73,7 +73,14 @@ from ledger.queries.decision_words import (
     find_decisions,
     set_decision_finder,
 )
-from ledger.queries.effects import Effects, sum_effects, sum_effects_by_reservation
+from ledger.queries.effects import (
+    Effects,
+    HoldEffects,
+    LeaseEffects,
+    sum_effects,
+    sum_effects_by_lease,
+    sum_effects_by_reservation,
+)
 from ledger.queries.entries import (
     EntryFilter,
     EntryPage,
@@ -321,6 +328,9 @@ __all__ = [
     "set_exposure_keeper",
     "set_place_finder",
     "sum_effects",
+    "HoldEffects",
+    "LeaseEffects",
+    "sum_effects_by_lease",
     "sum_effects_by_reservation",
     "sum_spend",
     "sweep_strays",

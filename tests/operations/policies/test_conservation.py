@@ -67,7 +67,7 @@ def test_a_deleted_reservation_leaves_its_money_without_an_owner(spent):
     assert edit(urls, "DELETE FROM reservation WHERE state = 'open'") == 1
     found = policies.check_conservation()
     assert [(each.column, each.expected, each.found) for each in found] == [
-        ("reservations", "15000000", "0")
+        ("owners of held", "15000000", "0")
     ] * 3
 
 

@@ -1,0 +1,135 @@
+"""What did a proxied call use? Read from the logging object of the proxy.
+
+LiteLLM writes every provider's usage in one shape, fills in what a provider did not tell
+(zeros, or its own count of a stream's text) and computes a cost from its own price list. Zeros
+where an answer was given and own counts of complete streams are not what a provider billed:
+they are settled as not known. Its cost is evidence beside our own price.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from o10.client.litellm.attempts import ProxyCall
+from o10.client.provider_usage import usage_in
+from o10.wire.fields import MAX_TOKENS
+
+_LONGEST_MS: Final = 86_400_000
+_LONGEST_WORD: Final = 64
+
+
+def settle_fields(
+    *, call: ProxyCall, kwargs: Mapping[str, Any], response: Any, began: Any, ended: Any
+) -> dict[str, Any]:
+    """Which fields of `Settle` does this success event fill?"""
+    log = _mapping(kwargs.get("standard_logging_object"))
+    gone = is_disconnected(kwargs)
+    fields: dict[str, Any] = {
+        "reservation": call.reservation,
+        "attempt": call.attempt,
+        "status": _status(response, gone=gone),
+        "latency_ms": _milliseconds(began, ended),
+    }
+    if log.get("cache_hit") is True or kwargs.get("cache_hit") is True:
+        return fields | {"cache": "edge"}
+    fields |= {
+        "usage": usage_of(call=call, log=log, response=response, gone=gone),
+        "service_tier": _word(_get(response, "service_tier")),
+        "provider_request_id": _word(log.get("id")),
+        "model": call.served if call.served and call.served != call.name else None,
+    }
+    if fields["usage"] is not None:
+        fields["provider_cost"] = cost_of(log.get("response_cost"))
+    return fields
+
+
+def usage_of(
+    *, call: ProxyCall, log: Mapping[str, Any], response: Any, gone: object
+) -> dict[str, int] | None:
+    """How many tokens of which class? None when the provider did not say.
+
+    A stream the client left is settled by what had come: LiteLLM's count of the pieces, and
+    the input as it was counted before the call, whichever is more.
+    """
+    told = _mapping(log.get("metadata")).get("usage_object") or _get(response, "usage")
+    counts = usage_in(told).counts if told is not None else None
+    if counts is None or not counts.get("input_tokens", 0) + counts.get("output_tokens", 0):
+        return None
+    counts = with_hour_writes(counts, told)
+    if gone and not call.told_usage:
+        counts["input_tokens"] = max(
+            counts["input_tokens"], int(call.asked.get("input_tokens") or 0)
+        )
+        return counts
+    if call.counted_pieces and call.pieces and not call.told_usage:
+        return None
+    return counts
+
+
+def with_hour_writes(counts: dict[str, int], told: Any) -> dict[str, int]:
+    """Cache writes that live an hour cost more; LiteLLM keeps them in a detail of their own."""
+    details = _get(told, "prompt_tokens_details")
+    split = _get(details, "cache_creation_token_details")
+    hour = _get(split, "ephemeral_1h_input_tokens")
+    if not isinstance(hour, int) or not 0 < hour <= MAX_TOKENS:
+        return counts
+    short = _get(split, "ephemeral_5m_input_tokens")
+    written = counts.get("cache_write_tokens", 0)
+    rest = short if isinstance(short, int) and short >= 0 else max(written - hour, 0)
+    return counts | {"cache_write_tokens": rest, "cache_write_1h_tokens": hour}
+
+
+def cost_of(cost: Any) -> dict[str, str] | None:
+    """What does the proxy think it cost? Zero is what it says of a model without a price."""
+    if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 < cost < 1e9:
+        return None
+    amount = f"{Decimal(repr(cost)):.18f}".rstrip("0").rstrip(".")
+    return {"amount": amount, "currency": "USD"} if amount else None
+
+
+def is_disconnected(kwargs: Mapping[str, Any]) -> bool:
+    """Did the client leave before the end?"""
+    params = _mapping(kwargs.get("litellm_params"))
+    return any(
+        _mapping(params.get(name)).get("client_disconnected") is True
+        for name in ("metadata", "litellm_metadata")
+    )
+
+
+def _status(response: Any, *, gone: object) -> str:
+    if gone:
+        return "cancelled"
+    choices = _get(response, "choices")
+    reasons = (
+        [_get(each, "finish_reason") for each in choices if each is not None]
+        if isinstance(choices, list)
+        else [_get(response, "stop_reason")]
+    )
+    return "length" if any(each in ("length", "max_tokens") for each in reasons) else "ok"
+
+
+def _milliseconds(began: Any, ended: Any) -> int | None:
+    if not isinstance(began, datetime) or not isinstance(ended, datetime):
+        return None
+    try:
+        spent = (ended - began).total_seconds()
+    except TypeError:
+        return None
+    return min(max(int(spent * 1_000), 0), _LONGEST_MS)
+
+
+def _word(value: Any) -> str | None:
+    if isinstance(value, str) and value and value.isprintable():
+        return value[:_LONGEST_WORD]
+    return None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _get(value: Any, name: str) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(name)
+    return None if value is None else getattr(value, name, None)

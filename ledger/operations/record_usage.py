@@ -207,7 +207,8 @@ def _report(
                 entry_id=ids.id_of("ent", uid),
                 replayed=replayed,
                 amount_nanos=amount,
-                priced=flags & 0b111 != Basis.ESTIMATED,
+                # An estimate with an amount had a price: nobody said what it used.
+                priced=amount != 0 or flags & 0b111 != Basis.ESTIMATED,
             )
         )
     replays = sum(item.replayed for item in items)

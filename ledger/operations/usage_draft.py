@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from msgspec import UNSET
+
 from ledger.core.entry import Basis, Entry, Finish, Flag, Kind, Purpose, pack_flags
 from ledger.core.offer_names import ModelUnknown
 from ledger.core.pricing import RatedOffer, price_usage
@@ -62,6 +64,8 @@ def draft_of(uid: UUID, record: UsageRecord, place: Place, booking: Booking) -> 
         marks |= Flag.USAGE_INCONSISTENT
     if record.cache is CacheHit.EDGE:
         marks |= Flag.EDGE_CACHE_HIT
+    if record.fail_open is not UNSET:
+        marks |= Flag.FAIL_OPEN
     if booking.closed_until is not None and record.at < booking.closed_until:
         marks |= Flag.PRIOR_PERIOD
     if _provider_differs(record, amount, booking.ledger.currency):
@@ -87,7 +91,7 @@ def draft_of(uid: UUID, record: UsageRecord, place: Place, booking: Booking) -> 
         parent=_run(record),
         attempt=record.attempt,
         flags=pack_flags(
-            basis=Basis.MEASURED if cost is not None else Basis.ESTIMATED,
+            basis=Basis.ESTIMATED if cost is None or _is_guess(record) else Basis.MEASURED,
             purpose=Purpose[record.purpose.name],
             finish=Finish[record.status.name],
             marks=marks,
@@ -141,6 +145,11 @@ def _provider_differs(record: UsageRecord, amount: int, currency: str) -> int:
         return 0
     gap = abs(stated.nanos - amount)
     return int(gap > max(CENT_NANOS, abs(amount) // 100))
+
+
+def _is_guess(record: UsageRecord) -> bool:
+    """Are the counts the most it could use, since nobody said what it did?"""
+    return record.fail_open is not UNSET and record.fail_open.estimated
 
 
 def _dims(record: UsageRecord, place: Place, booking: Booking) -> int:
@@ -204,5 +213,11 @@ def _document(
             "id": record.outcome.id,
             "success": int(record.outcome.success),
             "type": record.outcome.type,
+        }
+    if record.fail_open is not UNSET:
+        body["fail_open"] = {
+            "estimated": int(record.fail_open.estimated),
+            "since": record.fail_open.since.astimezone(UTC).isoformat(),
+            "until": record.fail_open.until.astimezone(UTC).isoformat(),
         }
     return put_document(body, now=now) if body else b""

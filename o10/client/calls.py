@@ -73,6 +73,7 @@ class _Ending:
         self.fields = fields
         self._decision: Decision | None = None
         self._seen: dict[str, Any] = {}
+        self._begun: dict[str, int] = {}
         self._attempt = int(fields.get("attempt") or 1)
         self._unbilled = False
         self._began = monotonic()
@@ -116,7 +117,13 @@ class _Ending:
     def note(self, told: ProviderUsage) -> None:
         """Remembers what a response, or a piece of a stream, tells."""
         if told.counts is not None and told.final:
-            self._seen["usage"] = told.counts
+            # Anthropic tells the input at the beginning and, at the end, maybe the output alone.
+            self._seen["usage"] = {
+                name: max(count, self._begun.get(name, 0))
+                for name, count in (self._begun | told.counts).items()
+            }
+        elif told.counts is not None:
+            self._begun = told.counts
         for name in ("model", "service_tier", "provider_request_id"):
             value = getattr(told, name)
             if value is not None:
@@ -150,7 +157,7 @@ class _Ending:
             self.ended = True
         else:
             self._attempt += 1
-            self._seen = {}
+            self._seen, self._begun = {}, {}
         return fields
 
     def ending(self, error: BaseException | None) -> tuple[str, dict[str, Any]] | None:
@@ -496,5 +503,5 @@ def _keep_refused(client: Any, verb: str, fields: Mapping[str, Any], why: O10Err
     import msgspec
 
     body = msgspec.json.encode({k: v for k, v in fields.items() if v is not None})
-    client.outbox.refuse(f"/api/v1/{verb}", body, why=f"{why.code}: {why}"[:300])
+    client.outbox.refuse(f"/api/v1/{verb}", body, why=str(why)[:300])
     _log.debug("call could not be ended", exc_info=why)

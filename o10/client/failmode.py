@@ -74,7 +74,7 @@ class FailOpen:
         output = asked.get("max_output_tokens") or self.max_output_tokens
         price = self.prices.get(asked.get("model") or "")
         if price is None or tokens is None:
-            return Bound(tokens or 0, output, ceil_div(self.cap_nanos, self.calls_per_hour))
+            return Bound(tokens or 0, output, max(self.cap_nanos // self.calls_per_hour, 1))
         worst = price.worst_nanos(
             input_tokens=tokens, output_tokens=output * (asked.get("n") or 1)
         )

@@ -32,7 +32,7 @@ FIRST_WAIT_S: Final = 0.25
 MOST_WAIT_S: Final = 15.0
 SOURCE: Final = "o10.client.fail_open"
 USAGE_PATH: Final = "/api/v1/usage"
-_PROBE: Final = Ask("GET", "/readyz")
+PROBE_PATH: Final = "/api/v1/authorize:dry-run"
 _KEEP_STATUS: Final = frozenset({401, 408, 425, 429})
 """A key that is being rotated, and what time cures: the fact waits."""
 _log = logging.getLogger("o10.client")
@@ -277,7 +277,7 @@ class Outbox:
 
     def _sent(self, item: Queued | None) -> bool:
         """Is the oldest fact told? Without one: does o10 answer again?"""
-        ask = _PROBE if item is None else Ask("POST", item.path, bytes(item.body))
+        ask = self._probe() if item is None else Ask("POST", item.path, bytes(item.body))
         outcome = self._send(ask)
         if isinstance(outcome, Lost) or outcome.status >= 500:
             return False
@@ -286,10 +286,17 @@ class Outbox:
                 return False
             if outcome.status >= 400:
                 error = error_of(outcome)
-                self.refuse(item.path, ask.body, why=f"{error.code}: {error}"[:300])
+                self.refuse(item.path, ask.body, why=str(error)[:300])
             self._mark_sent(item)
         self.answered(clock.now())
         return True
+
+    def _probe(self) -> Ask:
+        """Could o10 decide again? A question that holds nothing, for an untold call's case."""
+        with self._changed:
+            use_case = self._untold[0].opened.record.get("use_case") if self._untold else ""
+        asked = {"use_case": use_case, "input_tokens": 1, "max_output_tokens": 1}
+        return Ask("POST", PROBE_PATH, msgspec.json.encode(asked))
 
     def _mark_sent(self, item: Queued) -> None:
         with self._changed:

@@ -10,6 +10,7 @@ Source: contract.md section 4.2; CloudEvents 1.0.2; docs at https://cloudevents.
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -74,6 +75,28 @@ class BulkCounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return max(int(getattr(self, name)) for name in names)
 
 
+class UsageCode(StrEnum):
+    """Why was nobody asked before it was spent?"""
+
+    FAIL_OPEN = "FAIL_OPEN"
+    """The router's fail mode let it go while o10 could not decide (reason 604)."""
+
+
+class FailOpenFact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """In which outage did the call go out? From the first failure to the first success.
+
+    `estimated`: nobody said what it used, the counts are the most it could use.
+    """
+
+    since: Annotated[datetime, msgspec.Meta(tz=True)]
+    until: Annotated[datetime, msgspec.Meta(tz=True)]
+    estimated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.until < self.since:
+            raise ValueError("`until` is not before `since`")
+
+
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was used, when, by whom, for which use case?
 
@@ -109,8 +132,13 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     provider_cost: ProviderCost | None = None
     outcome: OutcomeFact | None = None
     tags: f.Tags = {}
+    # Left out, they leave no trace in the bytes that an idempotency key is bound to.
+    code: UsageCode | msgspec.UnsetType = msgspec.UNSET
+    fail_open: FailOpenFact | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
+        if (self.code is msgspec.UNSET) is not (self.fail_open is msgspec.UNSET):
+            raise ValueError("`code` and `fail_open` come together")
         if self.at.year not in _YEARS:
             raise ValueError("`at` lies between the years 2000 and 2200")
         if self.calls == 1 and self.usage.largest > f.MAX_TOKENS:

@@ -91,8 +91,6 @@ class Fake:
     def next(self, path: str, body: bytes) -> Any:
         with self.lock:
             self.seen.append((path, msgspec.json.decode(body) if body else None))
-            if path == "/readyz":
-                return self.otherwise if callable(self.otherwise) else (200, {}, b"{}")
             return self.script.pop(0) if self.script else self.otherwise
 
     def bodies(self, path: str) -> list[Any]:

@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import pytest
 
 from o10.kernel.errors import (
@@ -187,3 +188,24 @@ def test_other_media_types_and_shapes_are_refused():
 def test_a_body_above_the_limit_is_not_parsed():
     with pytest.raises(TooLarge):
         decode_usage(b"[" * (MAX_USAGE_BYTES + 1), content_type=NATIVE)
+
+
+def test_a_call_that_failed_open_names_its_outage():
+    outage = {"since": "2026-11-20T09:00:00Z", "until": "2026-11-20T09:07:00Z"}
+    opened = {**RECORD, "code": "FAIL_OPEN", "fail_open": outage}
+    (record,) = read(opened)
+    assert record.fail_open.until > record.fail_open.since
+    assert not record.fail_open.estimated
+    for broken in (
+        {**opened, "fail_open": {**outage, "until": "2026-11-20T08:59:59Z"}},
+        {**opened, "code": "OK_APPROVED"},
+        {**RECORD, "code": "FAIL_OPEN"},
+        {**RECORD, "fail_open": outage},
+    ):
+        assert failures(broken)
+
+
+def test_what_is_left_out_leaves_the_bytes_of_older_records_as_they_were():
+    (record,) = read(RECORD)
+    told = msgspec.json.decode(msgspec.json.encode(record))
+    assert {"code", "fail_open"}.isdisjoint(told)

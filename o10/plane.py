@@ -1,22 +1,14 @@
-"""How do decisions enter? The web entry's verbs, answered from a till, in workers of their own."""
-
-from functools import partial
+"""How do decisions enter? Through the web entry's verbs, answered from a till of each worker."""
 
 from django.conf import settings
 
-from ledger import facade as ledger
-from o10.kernel import clock
-from o10.problems import render_problem
-from o10.wsgi import django_application
+from o10.wsgi import django_application, keep_clock, render_problem
 from policies.plane.app import PlaneApp
 from policies.plane.keeper import Keeper
 
-_keep_clock = partial(clock.keep, ledger.measure_clock_offset)
 _keeper = None
 if settings.O10_HOT_PATH:
-    _keeper = Keeper(keep_clock=_keep_clock)
+    _keeper = Keeper(keep_clock=keep_clock)
     _keeper.start()
 
-application = PlaneApp(
-    django_application, render_problem, keep_clock=_keep_clock, keeper=_keeper
-)
+application = PlaneApp(django_application, render_problem, keep_clock, keeper=_keeper)

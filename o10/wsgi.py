@@ -14,8 +14,5 @@ from o10.kernel import clock  # noqa: E402
 from o10.problems import render_problem  # noqa: E402
 from policies.plane.app import PlaneApp  # noqa: E402
 
-application = PlaneApp(
-    django_application,
-    render_problem,
-    keep_clock=partial(clock.keep, ledger.measure_clock_offset),
-)
+keep_clock = partial(clock.keep, ledger.measure_clock_offset)
+application = PlaneApp(django_application, render_problem, keep_clock)

@@ -22,6 +22,7 @@ from policies.operations.found_organisation import found_organisation
 from policies.operations.keep_exposure import keep_exposure
 from policies.operations.release import release
 from policies.operations.settle import settle
+from policies.operations.teller.authorizing import authorize as authorize_at
 from policies.operations.teller.ending import extend as extend_at
 from policies.operations.teller.ending import release as release_at
 from policies.operations.teller.ending import settle as settle_at
@@ -99,6 +100,7 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "authorize_at",
     "settle_at",
     "release_at",
     "open_teller",

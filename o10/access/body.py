@@ -64,6 +64,8 @@ def check_media_type(environ: Mapping[str, Any], *, media_types: tuple[str, ...]
     Raises: UnsupportedMediaType (`unsupported_media_type`) with `got` and `accepted`.
     """
     stated = str(environ.get("CONTENT_TYPE") or "")
+    if stated in media_types:
+        return stated
     media_type = stated.partition(";")[0].strip().lower()
     if media_type not in media_types:
         got = stated[:_LONGEST_NAMED_TYPE] or "(none)"

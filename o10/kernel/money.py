@@ -116,9 +116,11 @@ def parse_nanos(text: str) -> Nanos:
 
 def amount_text(nanos: Nanos) -> str:
     """How are nano-units written as a plain decimal? Two decimals at least, no exponent."""
-    whole, fraction = divmod(abs(nanos), NANOS_PER_UNIT)
-    digits = f"{fraction:09d}".rstrip("0").ljust(2, "0")
-    return f"{'-' if nanos < 0 else ''}{whole}.{digits}"
+    digits = f"{nanos:010d}" if nanos >= 0 else f"{nanos:011d}"
+    fraction = digits[-9:].rstrip("0")
+    if len(fraction) < 2:
+        fraction = digits[-9:-7]
+    return f"{digits[:-9]}.{fraction}"
 
 
 def half_even(numerator: int, denominator: int) -> int:

@@ -58,22 +58,50 @@ def sign(token: ReservationToken, *, key: bytes) -> str:
     Raises: ValueError when a field does not fit its width or the key is not 32 bytes: our own
     bug.
     """
+    return sign_parts(
+        token.key_id,
+        token.lease.bytes,
+        token.sequence,
+        token.amount_nanos,
+        token.policy_version,
+        token.expires_at_ms,
+        token.max_output_tokens,
+        key=key,
+    )
+
+
+def sign_parts(
+    key_id: int,
+    lease: bytes,
+    sequence: int,
+    amount_nanos: Nanos,
+    policy_version: int,
+    expires_at_ms: int,
+    max_output_tokens: int,
+    *,
+    key: bytes,
+) -> str:
+    """How is a token of these parts written? `sign`, for who has no object of it.
+
+    Raises: ValueError, as `sign`.
+    """
     if len(key) != KEY_BYTES:
         raise ValueError("a token key has 32 bytes")
     try:
         body = _BODY.pack(
             VERSION,
-            token.key_id,
-            token.lease.bytes,
-            token.sequence,
-            token.amount_nanos,
-            token.policy_version,
-            token.expires_at_ms,
-            token.max_output_tokens,
+            key_id,
+            lease,
+            sequence,
+            amount_nanos,
+            policy_version,
+            expires_at_ms,
+            max_output_tokens,
         )
     except struct.error as error:
         raise ValueError(f"a token field is out of range: {error}") from error
-    return urlsafe_b64encode(body + _mac(body, key)).rstrip(b"=").decode()
+    # 67 bytes are 90 characters, which are followed by two of padding.
+    return urlsafe_b64encode(body + _mac(body, key))[:TOKEN_CHARACTERS].decode()
 
 
 def read(text: str, *, keys: Mapping[int, bytes]) -> ReservationToken:

@@ -21,6 +21,7 @@ NEAR = 8
 UNLIMITED_S = 10
 """Where nothing is capped, a slice lasts this many seconds."""
 HALF_LIFE_S = 10.0
+DOUBLES_WITHIN_S = 0.5
 _MEMORY = 200
 """After so many calls the dearest call seen is forgotten by half."""
 
@@ -55,22 +56,25 @@ class Pace:
     """How fast does one worker spend of one envelope, and how dear are its calls?
 
     `dearest` stands for the 99th percentile of worst cases: the largest lately, which a run of
-    smaller ones halves. `burn` is an exponentially weighted rate with a half-life of 10 s.
+    smaller ones halves. `burn` is an exponentially weighted rate with a half-life of 10 s; a
+    slice that was used up in less than half a second doubles, so that a burst costs few loans.
     """
 
     dearest: Nanos = 0
     burn: float = 0.0
     at: float = 0.0
     since: int = 0
+    doubled: Nanos = 0
 
-    def note(self, worst: Nanos, *, calls: int, at: float) -> None:
-        """Takes in `calls` calls that reserved `worst` together since the last look.
+    def note(self, reserved: Nanos, *, calls: int, at: float) -> None:
+        """Takes in that `calls` calls reserved so much together since the last loan.
 
-        Called once a borrowing, not once a call.
+        Called once a loan, not once a call.
         """
         lasted = max(0.001, at - self.at) if self.at else 1.0
         weight = 0.5 ** (lasted / HALF_LIFE_S)
-        self.burn = self.burn * weight + (worst / lasted) * (1 - weight)
+        self.burn = self.burn * weight + (reserved / lasted) * (1 - weight)
+        self.doubled = 2 * reserved if lasted < DOUBLES_WITHIN_S else 0
         self.at = at
         self.since += calls
 
@@ -83,5 +87,5 @@ class Pace:
 
     @property
     def burn_1s(self) -> Nanos:
-        """How much is reserved in a second?"""
-        return math.ceil(self.burn)
+        """How much is reserved in a second, at most by what was seen?"""
+        return max(math.ceil(self.burn), self.doubled)

@@ -19,37 +19,49 @@ UNBOUNDED = 1 << 62
 class View:
     """What stood in the balances of a path at the last look, and what follows from it?
 
-    Shape: `lefts` and `helds` root first, None where there is no cap. `soft_room` is how much
-    more exposure, own free money not counted, passes no further soft threshold. `binding` is
-    the level with least left.
+    Shape: `levels` root first: left (None where there is no cap), held, and settled and cap as
+    text. `passed` is how many
+    soft thresholds each level has passed as long as the exposure differs from the one seen by
+    at least `soft_least` and less than `soft_most`. `binding` is the level with least left.
     """
 
     path: tuple[Balance, ...]
     at: float
     offset: int
-    lefts: tuple[Nanos | None, ...]
-    helds: tuple[Nanos, ...]
-    texts: dict[str, str]
-    soft_room: Nanos
+    levels: tuple[tuple[Nanos | None, Nanos, str, str], ...]
+    passed: tuple[int, ...]
+    soft_least: Nanos
+    soft_most: Nanos
     binding: int | None
 
+    @property
+    def helds(self) -> tuple[Nanos, ...]:
+        """How much was held at each level?"""
+        return tuple(balance.held for balance in self.path)
 
-def view_of(path: Sequence[Balance], *, place: Place, at: float, offset: int) -> View:
+
+def view_of(
+    path: Sequence[Balance], *, place: Place, at: float, offset: int, free: Nanos
+) -> View:
     """What does this look say? `at` by the holder's clock, `offset` in its journal."""
     tightest = binding(path)
-    texts: dict[str, str] = {}
-    for level, balance in enumerate(path):
-        texts[f"s{level}"] = amount_text(balance.settled)
-        if balance.cap is not None:
-            texts[f"c{level}"] = amount_text(balance.cap)
+    passed, least, most = _soft(path, place, free)
     return View(
         path=tuple(path),
         at=at,
         offset=offset,
-        lefts=tuple(left(balance) for balance in path),
-        helds=tuple(balance.held for balance in path),
-        texts=texts,
-        soft_room=_soft_room(path, place),
+        levels=tuple(
+            (
+                left(balance),
+                balance.held,
+                amount_text(balance.settled),
+                "" if balance.cap is None else amount_text(balance.cap),
+            )
+            for balance in path
+        ),
+        passed=passed,
+        soft_least=least,
+        soft_most=most,
         binding=tightest.index if tightest else None,
     )
 
@@ -70,12 +82,28 @@ def has_run_limit(place: Place) -> int:
     return sum(rule.per_run_nanos is not None for rule in place.path)
 
 
-def _soft_room(path: Sequence[Balance], place: Place) -> Nanos:
-    """Below which further exposure does no call pass a soft threshold?"""
-    rooms = []
+def soft_band(*, amount: Nanos, thresholds: Sequence[int], passed: int) -> tuple[Nanos, Nanos]:
+    """Between which exposures are just so many thresholds passed? From, and below."""
+    order = [-(-each * amount // PPM) for each in sorted(thresholds)]
+    least = order[passed - 1] if passed else -UNBOUNDED
+    return least, (order[passed] if passed < len(order) else UNBOUNDED)
+
+
+def _soft(
+    path: Sequence[Balance], place: Place, free: Nanos
+) -> tuple[tuple[int, ...], Nanos, Nanos]:
+    """Which thresholds are passed now, and by how much may exposure differ for it to stay so?
+
+    `free` of the exposure is our own and spent by nobody yet.
+    """
+    counts, least, most = [], -UNBOUNDED, UNBOUNDED
     for rule, balance in zip(place.path, path, strict=True):
         amount = rule.amount_nanos if balance.cap is None else balance.cap
-        if amount and rule.soft_thresholds_ppm:
-            first = min(rule.soft_thresholds_ppm)
-            rooms.append(-(-first * amount // PPM) - balance.exposure)
-    return min(rooms, default=UNBOUNDED)
+        thresholds = rule.soft_thresholds_ppm if amount else ()
+        exposure = balance.exposure
+        spent = (exposure - free) * PPM
+        passed = sum(1 for each in thresholds if spent >= each * (amount or 0))
+        low, high = soft_band(amount=amount or 0, thresholds=thresholds, passed=passed)
+        counts.append(passed)
+        least, most = max(least, low - exposure), min(most, high - exposure)
+    return tuple(counts), least, most

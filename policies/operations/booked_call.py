@@ -51,10 +51,20 @@ def reservation_of(lease: UUID, sequence: int) -> UUID:
     return ids.uid(scope="reservation", key=f"{lease}#{sequence}", origin_ms=lease.int >> 80)
 
 
+def reservation_names(lease: UUID) -> ids.UidSeries:
+    """Which uuids have all reservations of this lease? `reservation_of`, by the number as text."""
+    return ids.UidSeries(scope="reservation", prefix=f"{lease}#", origin_ms=lease.int >> 80)
+
+
 def settle_uid(reservation: UUID, attempt: int) -> UUID:
     """Which uid has the settle of this attempt? The same in both forms."""
     key = f"{reservation}#{attempt}"
     return ids.uid(scope="settle", key=key, origin_ms=reservation.int >> 80)
+
+
+def release_uid(reservation: UUID) -> UUID:
+    """Which uid has the release? The same in both forms."""
+    return ids.uid(scope="release", key=str(reservation), origin_ms=reservation.int >> 80)
 
 
 def instant_of(micros: int) -> datetime:

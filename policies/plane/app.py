@@ -134,5 +134,6 @@ class PlaneApp:
 
 def _by_session(environ: Environ) -> bool:
     """A person at a browser: Django knows sessions and CSRF, this door does not."""
-    cookie = f"{settings.SESSION_COOKIE_NAME}="
-    return "HTTP_AUTHORIZATION" not in environ and cookie in environ.get("HTTP_COOKIE", "")
+    if "HTTP_AUTHORIZATION" in environ:
+        return False
+    return f"{settings.SESSION_COOKIE_NAME}=" in environ.get("HTTP_COOKIE", "")

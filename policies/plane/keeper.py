@@ -1,4 +1,4 @@
-"""Who looks after a decision worker's till while it answers? One thread, never on a call's path.
+"""Who looks after a worker's till while it answers? One thread, never on a call's path.
 
 It opens the till when the database is there, listens for what changed, and tends it. Until the
 till is open, and while this process stops, the verbs are answered in the strict form or not at
@@ -69,9 +69,11 @@ class Keeper:
                 self._away = True
                 connection.close()
                 time.sleep(AWAY_S)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the thread must outlive any mistake
                 # A keeper that died would leave a worker that decides on old rules.
-                _log.exception("keeper_failed")
+                if not self._away:
+                    _log.exception("keeper_failed")
+                self._away = True
                 connection.close()
                 time.sleep(AWAY_S)
 

@@ -115,7 +115,7 @@ def leased_verbs(find_teller: Callable[[], facade.Teller | None]) -> Mapping[str
             if action is Action.AUTHORIZE:
                 _check_role(caller, action)
                 request, body = _parse_with_body(environ, takes)
-                return teller.authorize(request=request, body=body, caller=caller, now=now)
+                return answer(teller, request=request, body=body, caller=caller, now=now)
             check(caller=caller, action=action)
             request = _parse(environ, takes)
             return answer(teller, request=request, caller=caller, now=now)
@@ -123,7 +123,7 @@ def leased_verbs(find_teller: Callable[[], facade.Teller | None]) -> Mapping[str
         return Verb(verb.name, verb.operation, run)
 
     own = {
-        "authorize": (Action.AUTHORIZE, Authorize, facade.Teller.authorize),
+        "authorize": (Action.AUTHORIZE, Authorize, facade.authorize_at),
         "settle": (Action.SETTLE, Settle, facade.settle_at),
         "release": (Action.RELEASE, Release, facade.release_at),
         "extend": (Action.EXTEND, Extend, facade.extend_at),

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
@@ -215,7 +214,7 @@ def _leased(teller: Teller, reference: str, caller: Caller, now: datetime) -> Le
         promise = read_token(reference)
         place = (promise.lease, promise.sequence) if promise.sequence else None
     else:
-        place = teller.place_of(reference)
+        place = teller.named_in(reference)
     if place is None:
         return None
     lease, sequence = place
@@ -230,7 +229,7 @@ def _leased(teller: Teller, reference: str, caller: Caller, now: datetime) -> Le
         return None
     if record.lease != lease.bytes or unix_ms(now) >= record.expires_ms + ENDS_UNTIL_MS:
         return None
-    if not _holder_lives(teller, fence, path):
+    if not teller.lives(fence):
         return None
     reservation = reservation_of(lease, sequence)
     slugs = caller.use_case_slugs
@@ -238,15 +237,6 @@ def _leased(teller: Teller, reference: str, caller: Caller, now: datetime) -> Le
         raise ReservationUnknown(id=ids.id_of("rsv", reservation))
     hold = hold_of(reserved=record, grounds=grounds, sequence=sequence)
     return Leased(lease, sequence, reservation, fence, record, hold)
-
-
-def _holder_lives(teller: Teller, fence: int, path: Path) -> bool:
-    if fence == teller.fence:
-        return True
-    try:
-        return journals.is_held(path)
-    except FileNotFoundError:
-        return False
 
 
 def _claim_end(teller: Teller, leased: Leased) -> Found | None:
@@ -304,7 +294,7 @@ def _strictly(
     caller: Caller,
     now: datetime,
 ) -> bytes:
-    """In a transaction of its own; what was just answered here may still be on its way there."""
+    """In a transaction of its own; what was just answered may still be on its way there."""
     until = teller.monotonic() + _BOOKED_WITHIN_S
     while True:
         try:
@@ -329,13 +319,8 @@ def _after(teller: Teller, leased: Leased, now: datetime) -> None:
     """A lease that was replaced keeps nothing: what an ending frees in it goes back at once."""
     teller.named.pop(leased.reservation.int, None)
     found = teller.books.get(leased.lease)
-    if found is None:
-        return
-    till, book = found
-    if till.book is not book:
-        teller.give_back(book, now=now)
-        if book.is_done:
-            teller.forget(till, book)
+    if found is not None and found[0].book is not found[1]:
+        teller.give_back(*found, now=now)
 
 
 def _publish(teller: Teller, leased: Leased, offset: int) -> None:

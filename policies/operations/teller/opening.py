@@ -1,4 +1,4 @@
-"""How does a worker become a holder? It is registered, gets a number, and starts its journal."""
+"""How does a worker become a holder? It gets a number, and starts its journal."""
 
 import os
 from datetime import datetime
@@ -9,7 +9,12 @@ from django.conf import settings
 from o10.lease import records
 from o10.lease.claims import Claims
 from o10.lease.journal import Journal, process_born
-from policies.operations.open_holder import host_of, open_holder, plane_folder
+from policies.operations.open_holder import (
+    host_of,
+    journal_name,
+    open_holder,
+    plane_folder,
+)
 from policies.operations.teller.teller import Teller, micros
 
 
@@ -23,13 +28,13 @@ def open_teller(*, now: datetime) -> Teller:
     folder, host = plane_folder(home), host_of(home)
     pid = os.getpid()
     born = process_born(pid)
-    holder = open_holder(host=host, pid=pid, born=born, kind="plane", now=now)
-    journal = Journal.create(folder / holder.journal)
+    fence = open_holder(host=host, pid=pid, born=born, kind="plane", now=now)
+    journal = Journal.create(folder / journal_name(fence))
     journal.append(
         records.encode(
             records.Started(
                 format=records.FORMAT,
-                fence=holder.fence,
+                fence=fence,
                 host=host,
                 pid=pid,
                 born=born,
@@ -38,7 +43,7 @@ def open_teller(*, now: datetime) -> Teller:
         )
     )
     return Teller(
-        fence=holder.fence,
+        fence=fence,
         folder=folder,
         journal=journal,
         claims=Claims.open(folder / "claims"),

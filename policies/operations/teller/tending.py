@@ -16,7 +16,8 @@ from o10.access.keys import note_uses
 from o10.lease.book import Book, NotOpen
 from policies.operations.grant_lease import renew_leases
 from policies.operations.teller.known import know
-from policies.operations.teller.teller import LEASE_TTL_S, STOP_BEFORE_S, Teller
+from policies.operations.teller.loans import LEASE_TTL_S, STOP_BEFORE_S, refill
+from policies.operations.teller.teller import SMALL, Teller
 from policies.operations.teller.till import Till
 
 REFRESH_S = 0.5
@@ -26,7 +27,6 @@ IDLE_S = 5.0
 IDLE_SMALL_S = 120.0
 LOW = 4
 """Below a quarter of the slice the next one is borrowed."""
-_SMALL = frozenset({"environment", "customer", "run"})
 _NEWS = frozenset({"policy", "keys", "prices"})
 
 
@@ -62,7 +62,7 @@ def close_teller(teller: Teller, *, now: datetime) -> None:
     """Ends in good order: nothing is lent any more, what is free goes back."""
     teller.stopping = True
     for till in list(teller.by_place.values()):
-        for book in _books_of(till):
+        for book in till.books():
             teller.retire(till, book, now=now)
     teller.end(now=now)
 
@@ -74,7 +74,7 @@ def _hear(teller: Teller, news: Mapping[str, Any], now: datetime) -> None:
     if news["k"] == "short":
         for till in list(teller.by_place.values()):
             if till.cells.root == news["root"] and till.book is not None:
-                teller.give_back(till.book, now=now)
+                teller.give_back(till, till.book, now=now)
 
 
 def _take_in(
@@ -91,9 +91,7 @@ def _take_in(
         else:
             book.settle(sequence, cost, final=True)
     if till.book is not book:
-        teller.give_back(book, now=now)
-        if book.is_done:
-            teller.forget(till, book)
+        teller.give_back(till, book, now=now)
 
 
 def _renew(teller: Teller, now: datetime) -> None:
@@ -113,7 +111,7 @@ def _keep(teller: Teller, till: Till, at: float, now: datetime) -> None:
     book = till.book
     if book is None:
         return
-    small = till.place.path[-1].scope_kind in _SMALL
+    small = till.place.path[-1].scope_kind in SMALL
     if now >= till.ends or at - till.used_at > (IDLE_SMALL_S if small else IDLE_S):
         teller.retire(till, book, now=now)
         return
@@ -121,7 +119,7 @@ def _keep(teller: Teller, till: Till, at: float, now: datetime) -> None:
     low = book.free * LOW < book.granted
     if low and not exact and not small and till.refill.acquire(blocking=False):
         try:
-            teller.refill(till, worst=till.pace.dearest, now=now)
+            refill(teller, till, worst=till.pace.dearest, now=now)
         finally:
             till.refill.release()
 

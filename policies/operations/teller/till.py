@@ -5,6 +5,7 @@ from datetime import datetime
 from threading import Lock
 from uuid import UUID
 
+from o10.kernel.ids import UidSeries
 from o10.lease.book import Book
 from policies.core.slices import Pace
 from policies.core.snapshot import Place
@@ -18,9 +19,10 @@ from policies.operations.teller.wording import Wording
 class Till:
     """Where is the money of one path in one period, as far as this worker has any?
 
-    `book` is the lease that calls draw on; `retired` ones are given back as far as they are
-    free and wait for their calls to end. `refill` is held by the one thread that borrows.
-    `busy_until` = another transaction kept the tree locked; nobody waits for it until then.
+    `book` is the lease that calls draw on, `names` makes the ids of its reservations; `retired`
+    ones are given back as far as they are free and wait for their calls to end. `refill` is
+    held by the one thread that borrows. `busy_until` = another transaction kept the tree
+    locked; nobody waits for it until then. `wordings` and `grounds` by terms (their identity).
     """
 
     place: Place
@@ -29,6 +31,7 @@ class Till:
     per_call_least: int
     run_limited: int
     book: Book | None = None
+    names: UidSeries | None = None
     view: View | None = None
     use_case: int = 0
     retired: dict[UUID, Book] = field(default_factory=dict)
@@ -38,13 +41,13 @@ class Till:
     used_at: float = 0.0
     busy_until: float = 0.0
     refill: Lock = field(default_factory=Lock)
-    wordings: dict[tuple[int, int], Wording | None] = field(default_factory=dict)
+    wordings: dict[tuple[object, ...], Wording | None] = field(default_factory=dict)
     grounds: dict[int, int] = field(default_factory=dict)
 
-    @property
-    def leaf(self) -> int:
-        """Which envelope do entries name?"""
-        return self.cells.leaf
+    def books(self) -> list[Book]:
+        """Which leases are here? The current one first."""
+        current = [self.book] if self.book is not None else []
+        return [*current, *self.retired.values()]
 
     def stands_at(self, place: Place) -> None:
         """Takes over a new policy's words for the same rows: names and limits may differ."""

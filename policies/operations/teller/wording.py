@@ -3,45 +3,47 @@
 The answers of one use case, model and place differ in few texts: ids, token, amounts, instants.
 A wording is an answer that was really written, by the same code as every answer, from numbers
 that occur nowhere else, cut at those numbers. It is tried on a second set of numbers before it
-is used; where that does not come out byte for byte, there is no wording, and each answer is
+is used; where that does not come out byte for byte there is no wording, and each answer is
 written in full.
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-Texts = Mapping[str, str]
+from operator import itemgetter
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was written, and which texts in it stand for which changing value?"""
+    """What was written, and which texts in it stand for which changing value?
+
+    Shape: `values` in an order of the caller's choice; an empty one does not occur.
+    """
 
     answer: bytes
-    texts: Texts
+    values: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
     """Which parts never change, and which value stands at each gap between them?
 
-    Shape: `pattern` has one `%s` for each of `names`.
+    Shape: `pattern` has one `%s` for each value that `pick` picks.
     """
 
     pattern: str
-    names: tuple[str, ...]
+    pick: Callable[[Sequence[str]], tuple[str, ...]]
 
-    def write(self, texts: Texts) -> bytes:
+    def write(self, values: Sequence[str]) -> bytes:
         """Which bytes is the answer with these values?"""
-        return (self.pattern % tuple([texts[name] for name in self.names])).encode()
+        return (self.pattern % self.pick(values)).encode()
 
 
 def wording_of(make: Callable[[], Sample]) -> Wording | None:
     """Which wording do two samples agree on? None = this answer has no fixed wording."""
     first, second = make(), make()
     found = _cut(first)
-    if found is None or found.write(second.texts) != second.answer:
+    if found is None or found.write(second.values) != second.answer:
         return None
     return found
 
@@ -53,20 +55,23 @@ def rare_number(*, digits: int) -> int:
 
 def _cut(sample: Sample) -> Wording | None:
     text = sample.answer.decode()
-    places: list[tuple[int, int, str]] = []
-    for name, value in sample.texts.items():
-        places += [(at, at + len(value), name) for at in _all(text, value)]
+    places: list[tuple[int, int, int]] = []
+    for index, value in enumerate(sample.values):
+        places += [(at, at + len(value), index) for at in _all(text, value)]
     places.sort()
     if any(one[1] > other[0] for one, other in zip(places, places[1:], strict=False)):
+        return None
+    if len(places) < 2:
         return None
     edges = [0, *(edge for place in places for edge in place[:2]), len(text)]
     fixed = (text[edges[i] : edges[i + 1]] for i in range(0, len(edges), 2))
     pattern = "%s".join(part.replace("%", "%%") for part in fixed)
-    return Wording(pattern, tuple(name for _, _, name in places))
+    return Wording(pattern, itemgetter(*(index for _, _, index in places)))
 
 
 def _all(text: str, value: str) -> Sequence[int]:
-    found, at = [], text.find(value)
+    found: list[int] = []
+    at = text.find(value) if value else -1
     while at >= 0:
         found.append(at)
         at = text.find(value, at + 1)

@@ -86,3 +86,16 @@ def test_the_dearest_call_is_forgotten_after_many_cheaper_ones():
     pace.see(10)
 
     assert pace.dearest == 500
+
+
+def test_a_slice_used_up_at_once_doubles():
+    pace = Pace()
+    pace.note(1_000, calls=1, at=1.0)
+    pace.note(1_000, calls=1, at=1.01)
+    assert pace.burn_1s == 2_000
+
+    pace.note(2_000, calls=2, at=1.02)
+    assert pace.burn_1s == 4_000
+
+    pace.note(0, calls=0, at=3.0)
+    assert pace.burn_1s < 1_000

@@ -1,0 +1,155 @@
+"""How does a worker get money, and know what is left? Never on the usual call's path.
+
+A loan is one transaction (grant_lease, the cap). One thread of a worker borrows for a place;
+those that come meanwhile use what it got. Nobody waits long for a tree that is locked.
+Source: decision-plane.md sections 3 and 3.2.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+from o10.kernel.errors import ServiceUnavailable
+from o10.lease import records
+from o10.lease.book import Book
+from policies.core.envelope import Balance
+from policies.core.slices import SHARE, SHARE_OF_SMALL, next_slice
+from policies.core.till import View, view_of
+from policies.operations.booked_call import reservation_names
+from policies.operations.grant_lease import HolderEnded, Lent, grant_lease
+from policies.operations.leases import notify
+from policies.operations.teller.look import look_at
+from policies.operations.teller.teller import SMALL, Teller, lease_id, micros
+from policies.operations.teller.till import Till
+
+LEASE_TTL_S = 30
+STOP_BEFORE_S = 2.0
+"""Nothing is lent in the last seconds of a lease (P7)."""
+WAIT_MS = 50
+"""So long a call waits for the lock of a tree; then the tree is busy for a second."""
+BUSY_S = 1.0
+SHORT_EVERY_S = 1.0
+SHORT_WAIT_S = 0.08
+_SHORT_STEP_S = 0.008
+
+
+def borrow(teller: Teller, till: Till, *, worst: int, now: datetime) -> None:
+    """Has the till enough for this call afterwards, or does its view say why not?
+
+    Raises: ServiceUnavailable when the tree is locked by somebody else for too long, or this
+    worker is about to end; PolicyChanged.
+    """
+    if teller.stopping:
+        raise ServiceUnavailable(what="this worker, which is stopping", retry_after_s=1)
+    if teller.monotonic() < till.busy_until:
+        raise ServiceUnavailable(what="this envelope, which is busy", retry_after_s=1)
+    before = till.book
+    if not till.refill.acquire(timeout=2 * WAIT_MS / 1_000):
+        raise ServiceUnavailable(what="this envelope, which is busy", retry_after_s=1)
+    try:
+        book = till.book
+        if book is not before and book is not None and book.free >= worst:
+            return
+        refill(teller, till, worst=worst, now=now)
+    except ServiceUnavailable:
+        till.busy_until = teller.monotonic() + BUSY_S
+        raise
+    except HolderEnded as error:
+        # The books took this process for dead; its keeper opens another till.
+        teller.stopping = True
+        raise ServiceUnavailable(what="this worker", retry_after_s=1) from error
+    finally:
+        till.refill.release()
+
+
+def refill(teller: Teller, till: Till, *, worst: int, now: datetime) -> None:
+    """Borrows a slice; the one before is given back as far as it is free. Hold `refill`.
+
+    Raises: as `grant_lease`.
+    """
+    begun = teller.monotonic()
+    till.pace.see(worst)
+    till.pace.note(till.reserved, calls=till.calls, at=begun)
+    till.reserved = till.calls = 0
+    share = SHARE_OF_SMALL if till.place.path[-1].scope_kind in SMALL else SHARE
+
+    def size(remaining: int | None, active: int) -> int:
+        return next_slice(
+            remaining=remaining,
+            active_workers=active,
+            w99=till.pace.dearest,
+            burn_1s=till.pace.burn_1s,
+            worst=worst,
+            share=share,
+        )
+
+    lent = grant_lease(
+        cells=till.cells,
+        place=till.place,
+        size=size,
+        least=worst,
+        lease=lease_id(teller.fence),
+        fence=teller.fence,
+        ttl_s=LEASE_TTL_S,
+        use_case_id=till.use_case,
+        # A lease serves many keys: no person and no key borrows it.
+        actor_id=0,
+        policy_version=teller.known.policy.snapshot.version if teller.known else 0,
+        now=now,
+        wait_ms=WAIT_MS,
+    )
+    if not isinstance(lent, Lent):
+        see(teller, till, lent.path, at=begun, now=now)
+        return
+    lasts = (lent.expires_at - now).total_seconds() - STOP_BEFORE_S
+    fresh = Book(lease=lent.lease, granted=lent.amount, good_until=begun + lasts)
+    with teller.journal.lock:
+        old, till.book, till.names = till.book, fresh, reservation_names(fresh.lease)
+        teller.books[fresh.lease] = (till, fresh)
+        see(teller, till, lent.path, at=begun, now=now)
+    if old is not None:
+        teller.retire(till, old, now=now)
+
+
+def look(teller: Teller, till: Till, *, now: datetime) -> View:
+    """What do the balances say now? A read without a lock."""
+    at = teller.monotonic()
+    return see(teller, till, look_at(till.place, till.cells), at=at, now=now)
+
+
+def see(
+    teller: Teller, till: Till, path: Sequence[Balance], *, at: float, now: datetime
+) -> View:
+    """Keeps and writes down what was seen: decisions name it."""
+    with teller.journal.lock:
+        offset = teller.journal.position
+        seen = records.Seen(
+            number=offset,
+            at_us=micros(now),
+            levels=tuple(
+                (each.cap, each.settled, each.held, each.unsettled, each.contingency)
+                for each in path
+            ),
+        )
+        teller.journal.append(records.encode(seen))
+        free = till.book.free if till.book is not None else 0
+        till.view = view_of(path, place=till.place, at=at, offset=offset, free=free)
+        return till.view
+
+
+def ask_others(teller: Teller, till: Till, *, now: datetime) -> None:
+    """Before a refusal: others may hold free money of this tree; they give it back now.
+
+    At most once a second a worker waits for it, less than a tenth of a second. One transaction
+    would be as fast, but this one costs the others nothing while money is not short.
+    """
+    at = teller.monotonic()
+    held = till.view.helds if till.view is not None else ()
+    if at < teller.short_at + SHORT_EVERY_S or not any(each > 0 for each in held):
+        return
+    teller.short_at = at
+    notify("short", root=till.cells.root, envelope=till.cells.leaf)
+    while teller.monotonic() < at + SHORT_WAIT_S:
+        time.sleep(_SHORT_STEP_S)
+        if look(teller, till, now=now).helds != held:
+            return

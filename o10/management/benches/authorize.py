@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management import get_commands
 
 from o10.management.benches.drive import Request, build_request
-from o10.management.benches.load import Sample, column, measure, middle, take_turns
+from o10.management.benches.load import Sample, asks, column, measure, middle, take_turns
 from o10.management.benches.result import Bench, Ratio, ratio
 from o10.management.benches.scene import MODEL, Scene, found_scene, open_use_case
 from o10.management.benches.server import BOOKS, PLANE, WEB, Site, beside, site
@@ -67,14 +67,8 @@ def _sides(running: Site, scene: Scene, connections: int, seconds: float) -> dic
 
     def turn(name: str) -> Turn:
         request, good = sides[name]
-        return lambda: measure(
-            running,
-            running[name],
-            request,
-            good=good,
-            connections=connections,
-            seconds=seconds,
-        )
+        make = asks(request, good=good, connections=connections)
+        return lambda: measure(running, running[name], make, seconds=seconds)
 
     return {name: turn(name) for name in sides}
 

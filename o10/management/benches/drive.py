@@ -1,7 +1,8 @@
 """How fast do answers come back over HTTP? Keep-alive connections that cost next to nothing.
 
 One process, one epoll, raw sockets, requests built beforehand. What a connection asks next is
-a generator: it yields the bytes of a request and gets `(status, body, nanoseconds)` back.
+a generator: it yields the bytes of a request and gets `(status, body, nanoseconds)` back, or
+yields seconds to rest.
 """
 
 import heapq
@@ -17,7 +18,7 @@ from typing import Any
 
 Answer = tuple[int, bytes, int]
 """Status (0 = no answer came), body, nanoseconds from the first try to the last byte."""
-Script = Generator[bytes, Answer, None]
+Script = Generator[bytes | float, Answer, None]
 OpenSocket = Callable[[], socket.socket]
 
 CHUNK = 1 << 16
@@ -135,7 +136,7 @@ class _Run:
             line = _Line(script, sockets.pop() if sockets else None)
             if line.link is not None:
                 self._enter(line, line.link)
-            self._ask(line, next(script, None), time.perf_counter_ns())
+            self._ask(line, next(line.script, None), time.perf_counter_ns())
         last = self._loop()
         self.poll.close()
         return Driven(
@@ -157,7 +158,8 @@ class _Run:
                     heard = time.perf_counter_ns()
             now = time.perf_counter_ns()
             while self.waiting and self.waiting[0][0] <= now:
-                self._send(heapq.heappop(self.waiting)[2])
+                self._go_on(heapq.heappop(self.waiting)[2], now)
+                heard = now
             if now - heard > self.stalled_s * 1e9:
                 raise Stalled(f"{len(self.lines)} connections heard nothing")
         return heard
@@ -196,13 +198,24 @@ class _Run:
             asked = None
         self._ask(line, asked, now)
 
-    def _ask(self, line: _Line, asked: bytes | None, now: int) -> None:
+    def _ask(self, line: _Line, asked: bytes | float | None, now: int) -> None:
         if asked is None or now > self.deadline:
             line.script.close()
             self._leave(line)
             return
-        line.sent, line.since = asked, now
-        self._send(line)
+        if isinstance(asked, bytes):
+            line.sent, line.since = asked, now
+            self._send(line)
+            return
+        line.sent = b""
+        heapq.heappush(self.waiting, (now + int(asked * 1e9), next(self.order), line))
+
+    def _go_on(self, line: _Line, now: int) -> None:
+        """What was put off is due: the same request again, or the end of a rest."""
+        if line.sent:
+            self._send(line)
+        else:
+            self._told(line, (0, b"", 0), now)
 
     def _send(self, line: _Line) -> None:
         try:

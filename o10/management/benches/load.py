@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from o10.management.benches import server as servers
-from o10.management.benches.drive import Request, drive, over_and_over, percentile
+from o10.management.benches.drive import Request, Script, drive, over_and_over, percentile
 from o10.management.benches.server import BOOKS, Server, Site
 
+MakeScripts = Callable[["array[int]"], Sequence[Script]]
+"""Gets the array that the waits go to, in ns."""
 _ids = itertools.count()
 BLOCK = 10**7
 """Each connection of each round has numbers of its own; nobody asks that often."""
@@ -19,10 +21,11 @@ BLOCK = 10**7
 class Sample:
     """One round. Units: answers/s; microseconds, of processor time per answer where it says so.
 
-    `books_us` and `database_us` include what was booked after the last answer.
+    `books_us`, `database_us` and `booked_rate` include what was booked after the last answer.
     """
 
     rate: float
+    booked_rate: float
     p50_us: float
     p99_us: float
     cpu_us: float
@@ -36,38 +39,32 @@ def first_number() -> int:
     return next(_ids) * BLOCK
 
 
-def measure(
-    site: Site,
-    server: Server,
-    request: Request,
-    *,
-    good: bytes,
-    connections: int,
-    seconds: float,
-) -> Sample:
-    """What does this server answer to so many connections that ask as fast as they can?
+def asks(request: Request, *, good: bytes, connections: int) -> MakeScripts:
+    """Scripts that ask this over and over, each with numbers of its own."""
+    return lambda waits: [
+        over_and_over(request, first=first_number(), waits=waits, good=good)
+        for _ in range(connections)
+    ]
+
+
+def measure(site: Site, server: Server, make: MakeScripts, *, seconds: float) -> Sample:
+    """What does this server answer to these scripts, one connection each?
 
     Begins with everything booked, and ends so.
     """
     servers.drain()
     waits = array("q")
-    sockets = servers.even_sockets(server, connections)
+    scripts = make(waits)
+    sockets = servers.even_sockets(server, len(scripts))
     before = _costs(site, server)
-    driven = drive(
-        port=server.port,
-        sockets=sockets,
-        seconds=seconds,
-        scripts=[
-            over_and_over(request, first=first_number(), waits=waits, good=good)
-            for _ in range(connections)
-        ],
-    )
+    driven = drive(port=server.port, sockets=sockets, seconds=seconds, scripts=scripts)
     own = server.cpu_s()
-    servers.drain()
+    drained = servers.drain()
     after = _costs(site, server)
     share = 1e6 / driven.answers
     return Sample(
-        rate=driven.rate,
+        rate=len(waits) / driven.seconds,
+        booked_rate=len(waits) / (driven.seconds + drained),
         p50_us=percentile(waits, 0.50),
         p99_us=percentile(waits, 0.99),
         cpu_us=(own - before[0]) * share,

@@ -51,6 +51,7 @@ class Server:
     port: int = 0
     process: "subprocess.Popen[bytes] | None" = None
     starts: int = 0
+    kills: int = 0
 
     def start(self) -> None:
         """Runs it; what it prints goes to its log file."""
@@ -108,7 +109,6 @@ class Site:
     """The running servers of one company. `kill_worker` is a SIGKILL; all else is ordinary."""
 
     servers: dict[str, Server] = field(default_factory=dict)
-    kills: int = 0
     _stopping: threading.Event = field(default_factory=threading.Event)
     _tender: threading.Thread | None = None
 
@@ -137,23 +137,32 @@ class Site:
         for server in sorted(self.servers.values(), key=_last_are_the_books):
             server.end()
 
-    def kill_worker(self, chance: random.Random, *, name: str = PLANE) -> int:
-        """Which worker was killed (-9)? A random one that is not just being restarted."""
+    def kill_worker(
+        self, chance: random.Random, *, name: str = PLANE, older_than_s: float = 0.0
+    ) -> int:
+        """Which worker was killed (-9)? A random one of that age; 0 = there was none.
+
+        Not the one that was restarted last: granian would give up altogether.
+        """
         server = self.servers[name]
-        pids = server.workers()
-        oldest = [pid for pid in pids if _age_s(pid) > YOUNG_S]
-        victims = oldest or pids[:1]
-        if not victims or victims == [server.pid]:
+        pids = [pid for pid in server.workers() if pid != server.pid]
+        if pids and len(pids) > 1 and server.kills and _age_s(pids[-1]) < YOUNG_S:
+            pids = pids[:-1]
+        victims = [pid for pid in pids if _age_s(pid) >= older_than_s]
+        if not victims:
             return 0
         victim = chance.choice(victims)
-        self.kills += _killed(victim)
-        return victim
+        killed = _killed(victim)
+        server.kills += killed
+        return victim * killed
 
     def kill(self, name: str) -> int:
         """Which process of this name was killed (-9)? Its children die of their own."""
-        pid = self.servers[name].pid
-        self.kills += _killed(pid)
-        return pid
+        server = self.servers[name]
+        pid = server.pid
+        killed = _killed(pid)
+        server.kills += killed
+        return pid * killed
 
     def _tend(self) -> None:
         while not self._stopping.wait(TEND_S):

@@ -1,12 +1,19 @@
-"""What does the sealer cost a durable settle? The same inserts with it and without it.
+"""What does a durable settle cost: with many at once, alone, in SQL, and beside the sealer?
 
-Sixteen clients commit one settle each time: its key, its entry, one fsync. Both sides run the
-same seconds; one has the sealer's loop beside it, which ends with nothing left unsealed.
+The decision plane answers when a settle is on disk in its journal; the SQL form, the strict
+door of the web port, when its transaction is. Both are asked by the same connections in turn.
+Beside the sealer sixteen clients commit one settle each time: its key, its entry, one fsync.
+Both sides run the same seconds; one has the sealer's loop beside it, which ends with nothing
+left unsealed.
 """
 
+import itertools
+import os
 import statistics
 import threading
 import time
+from array import array
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,19 +23,221 @@ from django.conf import settings
 
 from ledger import facade as ledger
 from o10.kernel import clock
+from o10.management.benches.authorize import HOT, WORKERS, the_call
+from o10.management.benches.callers import settle_request
 from o10.management.benches.crew import connect, run_together
+from o10.management.benches.drive import Request, Script, drive, percentile
+from o10.management.benches.load import (
+    MakeScripts,
+    Sample,
+    asks,
+    column,
+    first_number,
+    measure,
+    middle,
+    take_turns,
+)
 from o10.management.benches.result import Bench, Ratio, interleave, ratio
+from o10.management.benches.scene import Scene, found_scene, open_use_case
+from o10.management.benches.server import BOOKS, PLANE, WEB, Site, drain, even_sockets, site
 
 PROCESSES = 4
 THREADS = 4
 SECONDS = 6.0
+CONNECTIONS = 16
+PLANE_SECONDS = 2.0
+RESERVE_SECONDS = {PLANE: 2.5, WEB: 3.5}
+"""A settle costs more than its authorize on the plane, and less in SQL."""
+RECORD = bytes(900)
+"""As long as the record of a settle in a journal."""
+FLUSHES = 400
+BILLED = (1_200, 310)
+PAIRS, AUTHORIZE = "pairs", "authorize"
+
+Samples = dict[str, list[Sample]]
 
 
 def run(*, rounds: int, seconds: float = SECONDS) -> Bench:
-    """What are settles/s with the sealer over settles/s without? Goal: >= 0.90, p99 <= 1.5."""
-    company = ledger.create_ledger(
-        origin="bench.o10.example", currency="USD", time_zone="Europe/Berlin", now=clock.now()
+    """What does each form settle a second, at once and alone, and what does the sealer cost?"""
+    scene = found_scene()
+    open_use_case(scene, HOT)
+    facts: dict[str, str | int | float] = {}
+    with site(workers=WORKERS, names=(PLANE, BOOKS, WEB)) as running:
+        plane = _on_the_plane(running, scene, rounds, facts)
+    return Bench(
+        name="settle",
+        ratios=(*plane, *_beside_the_sealer(rounds, seconds, facts)),
+        facts=facts,
     )
+
+
+def _on_the_plane(
+    running: Site, scene: Scene, rounds: int, facts: dict[str, str | int | float]
+) -> list[Ratio]:
+    settles = _Settles(running, scene)
+    flushes: list[float] = []
+
+    def alone() -> Sample:
+        flushes.append(_flush_us())
+        return settles.turn(PLANE, 1)
+
+    said = take_turns(
+        {
+            "at once": partial(settles.turn, PLANE, CONNECTIONS),
+            "at once in SQL": partial(settles.turn, WEB, CONNECTIONS),
+            "alone": alone,
+            "alone in SQL": partial(settles.turn, WEB, 1),
+            AUTHORIZE: settles.authorize_alone,
+            PAIRS: settles.pairs,
+        },
+        rounds=rounds,
+    )
+    # The first flush belonged to the warm-up.
+    floor = [
+        wait + flush
+        for wait, flush in zip(column(said[AUTHORIZE], "p50_us"), flushes[1:], strict=True)
+    ]
+    facts["fdatasync of a record, p50 us"] = round(statistics.median(flushes[1:]), 1)
+    facts["select 1 round trips/s of one connection"] = round(_round_trips())
+    _tell(said, facts)
+    return [
+        ratio(
+            name="D13 p50 of a settle over p50 of an authorize and one fdatasync, c=1",
+            goal="<= 1.5",
+            a=("durable settle", column(said["alone"], "p50_us")),
+            b=("authorize + fdatasync", floor),
+            unit="us",
+        ),
+        *(
+            ratio(
+                name=f"durable settles/s over SQL for each call, c={connections}",
+                goal=">= 1.0",
+                a=("decision plane", column(said[how], "rate")),
+                b=("one transaction a call", column(said[f"{how} in SQL"], "rate")),
+                unit="settles/s",
+            )
+            for how, connections in (("at once", CONNECTIONS), ("alone", 1))
+        ),
+    ]
+
+
+def _tell(said: Samples, facts: dict[str, str | int | float]) -> None:
+    for how, samples in said.items():
+        facts[f"{how}: per second"] = middle(samples, "rate")
+        facts[f"{how}: p50 us"] = middle(samples, "p50_us")
+        facts[f"{how}: p99 us"] = middle(samples, "p99_us")
+        facts[f"{how}: processor us"] = middle(samples, "cpu_us")
+        facts[f"{how}: bookkeeper us"] = middle(samples, "books_us")
+        facts[f"{how}: PostgreSQL us"] = middle(samples, "database_us")
+    facts["at once: in the books per second"] = middle(said["at once"], "booked_rate")
+
+
+class _Settles:
+    """Reservations are made first, unmeasured; then they are settled."""
+
+    def __init__(self, running: Site, scene: Scene) -> None:
+        self.running, self.scene = running, scene
+        self.request = the_call(scene, HOT)
+
+    def turn(self, name: str, connections: int) -> Sample:
+        """How fast does this server settle what it has just let through?"""
+        server = self.running[name]
+        found: list[bytes] = []
+        drive(
+            port=server.port,
+            sockets=even_sockets(server, connections),
+            seconds=RESERVE_SECONDS[name],
+            scripts=[_reserve(self.request, found) for _ in range(connections)],
+        )
+        drain()
+        asked = iter([self._bytes(each) for each in found])
+        make = self._each(asked, connections)
+        return measure(self.running, server, make, seconds=PLANE_SECONDS)
+
+    def authorize_alone(self) -> Sample:
+        """How long does one authorize take when nobody else asks?"""
+        make = asks(self.request, good=b'"decision":"allow"', connections=1)
+        return measure(self.running, self.running[PLANE], make, seconds=1.0)
+
+    def pairs(self) -> Sample:
+        """How many authorizes with their settles? The wait is of both together."""
+
+        def make(waits: "array[int]") -> list[Script]:
+            return [self._pair(waits) for _ in range(CONNECTIONS)]
+
+        return measure(self.running, self.running[PLANE], make, seconds=PLANE_SECONDS)
+
+    def _pair(self, waits: "array[int]") -> Script:
+        for number in itertools.count(first_number()):
+            status, body, first = yield self.request.numbered(number)
+            _check(status, body)
+            status, body, second = yield self._bytes(_reservation(body))
+            _check(status, body)
+            waits.append(first + second)
+
+    def _each(self, asked: Iterator[bytes], connections: int) -> MakeScripts:
+        return lambda waits: [_send_each(asked, waits) for _ in range(connections)]
+
+    def _bytes(self, reservation: bytes) -> bytes:
+        return settle_request(self.scene.key, reservation.decode(), BILLED)
+
+
+def _reserve(request: Request, found: list[bytes]) -> Script:
+    for number in itertools.count(first_number()):
+        status, body, _ = yield request.numbered(number)
+        _check(status, body)
+        found.append(_reservation(body))
+
+
+def _send_each(asked: Iterator[bytes], waits: "array[int]") -> Script:
+    for each in asked:
+        status, body, nanos = yield each
+        _check(status, body)
+        waits.append(nanos)
+
+
+def _reservation(body: bytes) -> bytes:
+    at = body.index(b'"rsv_') + 1
+    return body[at : body.index(b'"', at)]
+
+
+def _check(status: int, body: bytes) -> None:
+    if status != 200:
+        raise ValueError(f"answered {status}: {body[:300]!r}")
+
+
+def _flush_us() -> float:
+    """How long does one append take until it is on the disk of the journals? Median."""
+    folder = Path(settings.O10_HOME) / "plane"
+    folder.mkdir(exist_ok=True)
+    path = folder / "flushed"
+    waits = array("q")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        for _ in range(FLUSHES):
+            begun = time.perf_counter_ns()
+            os.write(descriptor, RECORD)
+            os.fdatasync(descriptor)
+            waits.append(time.perf_counter_ns() - begun)
+    finally:
+        os.close(descriptor)
+        path.unlink()
+    return percentile(waits, 0.5)
+
+
+def _round_trips() -> float:
+    with connect("default") as connection:
+        begun, count = time.monotonic(), 0
+        while time.monotonic() - begun < 1.0:
+            connection.execute("SELECT 1")
+            count += 1
+        return count / (time.monotonic() - begun)
+
+
+def _beside_the_sealer(
+    rounds: int, seconds: float, facts: dict[str, str | int | float]
+) -> list[Ratio]:
+    company = ledger.ledger_of_company()
     first = _Counter()
     waits: dict[str, list[float]] = {"with": [], "without": []}
 
@@ -48,26 +257,20 @@ def run(*, rounds: int, seconds: float = SECONDS) -> Bench:
         return _rate(said, waits["without"], seconds)
 
     sealed, bare = interleave(rounds=rounds, a=with_sealer, b=without)
+    facts["clients beside the sealer"] = PROCESSES * THREADS
+    facts["seconds_per_round"] = seconds
+    facts["sealed_in_all"] = ledger.seal_state(now=clock.now()).seq
     # The first round of each side was the warm-up.
-    late = [waits["with"][1:], waits["without"][1:]]
-    return Bench(
-        name="settle",
-        ratios=(
-            ratio(
-                name="durable settles/s with the sealer over the same inserts without it",
-                goal=">= 0.90",
-                a=("with sealer", sealed),
-                b=("without", bare),
-                unit="settles/s",
-            ),
-            _p99(late[0], late[1]),
+    return [
+        ratio(
+            name="durable settles/s with the sealer over the same inserts without it",
+            goal=">= 0.90",
+            a=("with sealer", sealed),
+            b=("without", bare),
+            unit="settles/s",
         ),
-        facts={
-            "clients": PROCESSES * THREADS,
-            "seconds_per_round": seconds,
-            "sealed_in_all": ledger.seal_state(now=clock.now()).seq,
-        },
-    )
+        _p99(waits["with"][1:], waits["without"][1:]),
+    ]
 
 
 def _p99(sealed: list[float], bare: list[float]) -> Ratio:

@@ -62,14 +62,20 @@ class Command(BaseCommand):
         )
         for row in bench.ratios:
             verdict = "met" if row.met else "NOT met"
+            value, least, most = (_exact(each, row.goal) for each in (row.value, *row.spread))
             self.stdout.write(
-                f"  {row.name}: {row.value:.3f} (goal {row.goal}, {verdict};"
-                f" rounds {row.spread[0]:.3f} to {row.spread[1]:.3f})"
+                f"  {row.name}: {value} (goal {row.goal}, {verdict}; rounds {least} to {most})"
             )
             for side in (row.a, row.b):
-                self.stdout.write(f"      {side.label}: {side.value:,.1f} {side.unit}")
+                digits = 1 if abs(side.value) >= 100 else 4
+                self.stdout.write(f"      {side.label}: {side.value:,.{digits}f} {side.unit}")
         for name, value in bench.facts.items():
             self.stdout.write(f"  {name}: {value}")
+
+
+def _exact(value: float, goal: str) -> str:
+    """With as many decimals as its goal has, and three at least."""
+    return f"{value:.{max(3, len(goal.partition('.')[2]))}f}"
 
 
 def _run(name: str, rounds: int) -> Bench:

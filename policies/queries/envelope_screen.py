@@ -1,12 +1,14 @@
 """What stands on the page of one envelope, and what would another amount do?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ledger import facade as ledger
 from o10.kernel.money import Nanos
+from policies.core.snapshot import Snapshot
 from policies.models import Envelope
+from policies.queries.current_policy import current_policy
 from policies.queries.decision_pages import (
     DecisionCount,
     DecisionLogFilter,
@@ -21,6 +23,8 @@ from policies.queries.envelope_pages import (
     BindingLimit,
     EnvelopeLine,
     PeriodLine,
+    by_name,
+    find_rule,
     list_envelope_lines,
     list_period_lines,
     numbers_below,
@@ -101,8 +105,15 @@ def get_envelope_screen(
     """
     company = ledger.ledger_of_company()
     numbers = numbers_below(envelope=envelope)
-    lines = {line.public: line for line in list_envelope_lines(now=now)}
-    line = lines[envelope]
+    snapshot = current_policy().snapshot
+    rule = find_rule(snapshot, envelope)
+    path_rules = snapshot.path_to(rule)
+    children = sorted(
+        (each for each in snapshot.envelopes.values() if each.parent == rule.id), key=by_name
+    )
+    lines = list_envelope_lines(now=now, rules=[*path_rules, *children])
+    path, below = tuple(lines[: len(path_rules)]), tuple(lines[len(path_rules) :])
+    line = path[-1]
     lately = DecisionLogFilter(
         outcomes=("deny",), envelope_numbers=numbers, decided_from=now - DAY, decided_to=now
     )
@@ -114,8 +125,8 @@ def get_envelope_screen(
         time_zone=company.time_zone,
         position=ledger.position_of(ledger_id=company.id),
         line=line,
-        path=_path(line, lines),
-        below=tuple(each for each in lines.values() if each.parent == envelope),
+        path=path,
+        below=below,
         periods=tuple(list_period_lines(envelope=envelope)),
         holds=tuple(
             (hold, names.get(use_case, ""))
@@ -128,15 +139,8 @@ def get_envelope_screen(
         versions=versions,
         seqs=_positions(versions),
         allow_overallocation=row.allow_overallocation,
-        preview=None if amount is None else _preview(line, lines, row, amount),
+        preview=None if amount is None else _preview(snapshot, path, row, amount),
     )
-
-
-def _path(line: EnvelopeLine, lines: Mapping[str, EnvelopeLine]) -> tuple[EnvelopeLine, ...]:
-    path = [line]
-    while path[-1].parent:
-        path.append(lines[path[-1].parent])
-    return tuple(reversed(path))
 
 
 def _positions(versions: tuple[VersionLine, ...]) -> dict[int, int]:
@@ -149,13 +153,13 @@ def _positions(versions: tuple[VersionLine, ...]) -> dict[int, int]:
 
 
 def _preview(
-    line: EnvelopeLine, lines: Mapping[str, EnvelopeLine], row: Envelope, amount: Nanos
+    snapshot: Snapshot, path: Sequence[EnvelopeLine], row: Envelope, amount: Nanos
 ) -> Preview:
+    line = path[-1]
     exposure = line.settled + line.held + line.unsettled + line.contingency
     left = amount - exposure
     changed = replace(line, available=left if line.hard else None)
-    path = [*_path(line, lines)[:-1], changed]
-    capped = [each for each in path if each.available is not None]
+    capped = [each for each in (*path[:-1], changed) if each.available is not None]
     # Of equals the nearer one: its owner can act sooner.
     tightest = min(reversed(capped), key=lambda each: each.available or 0, default=None)
     binding = (
@@ -168,15 +172,13 @@ def _preview(
             own=tightest is changed,
         )
     )
-    parent = lines.get(line.parent)
+    parent = path[-2] if len(path) > 1 else None
     over = 0
     if parent is not None and parent.cap is not None and row.parent is not None:
         siblings = [
-            each.cap or 0
-            for each in lines.values()
-            if each.parent == line.parent
-            and each.public != line.public
-            and each.state != "closed"
+            each.cap_nanos or 0
+            for each in snapshot.envelopes.values()
+            if each.parent == parent.number and each.id != row.id and each.state != "closed"
         ]
         free = not row.parent.allow_overallocation
         over = max(0, sum(siblings) + amount - parent.cap) if free else 0

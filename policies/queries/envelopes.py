@@ -1,6 +1,6 @@
 """How is an envelope told over the API: limits, money of its period, and what binds it?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
@@ -8,11 +8,13 @@ import msgspec
 
 from ledger import facade as ledger
 from o10.kernel.money import Nanos, amount_text
+from policies.core.snapshot import EnvelopeRule, Snapshot
 from policies.queries.current_policy import current_policy
 from policies.queries.envelope_pages import (
     EnvelopeLine,
     get_envelope_line,
     list_envelope_lines,
+    ordered_rules,
 )
 
 LIMIT_MOST = 500
@@ -122,22 +124,23 @@ def list_envelopes(
     `use_case` = those on its path; `slugs` = only envelopes of these use cases (a key's scope).
     """
     as_of = AsOf(ledger_seq=ledger_position())
+    snapshot = current_policy().snapshot
     names = _slugs()
-    lines = list_envelope_lines(now=now)
+    rules = ordered_rules(snapshot)
     if slugs is not None:
-        lines = [line for line in lines if names.get(line.use_case or 0) in slugs]
+        rules = [rule for rule in rules if names.get(rule.use_case or 0) in slugs]
     if use_case is not None:
-        rule = current_policy().snapshot.use_cases.get(use_case)
-        wanted = _on_path(lines, rule.id if rule else 0)
-        lines = [line for line in lines if line.public in wanted]
+        found = snapshot.use_cases.get(use_case)
+        wanted = _on_path(snapshot, rules, found.id if found else 0)
+        rules = [rule for rule in rules if rule.id in wanted]
     if cursor:
-        at = next((i for i, line in enumerate(lines) if line.public == cursor), -1)
-        lines = lines[at + 1 :]
+        at = next((i for i, rule in enumerate(rules) if rule.public == cursor), -1)
+        rules = rules[at + 1 :]
     size = max(1, min(limit, LIMIT_MOST))
-    page = lines[:size]
+    lines = list_envelope_lines(now=now, rules=rules[:size])
     return EnvelopePage(
-        items=tuple(_view(line, names, as_of) for line in page),
-        next=page[-1].public if len(lines) > size else None,
+        items=tuple(_view(line, names, as_of) for line in lines),
+        next=lines[-1].public if len(rules) > size else None,
         as_of=as_of,
     )
 
@@ -153,22 +156,20 @@ def _slugs() -> dict[int, str]:
     return {rule.id: rule.slug for rule in rules}
 
 
-def _on_path(lines: list[EnvelopeLine], use_case: int) -> set[str]:
-    parents = {line.public: line.parent for line in lines}
-    wanted: set[str] = set()
-    for line in lines:
-        if line.use_case == use_case:
-            wanted.add(line.public)
-    for line in lines:
-        # Lines come parents first, so one pass reaches every level below.
-        if line.parent in wanted:
-            wanted.add(line.public)
-    for public in list(wanted):
-        above = parents.get(public, "")
-        while above:
-            wanted.add(above)
-            above = parents.get(above, "")
-    return wanted
+def _on_path(
+    snapshot: Snapshot, rules: Sequence[EnvelopeRule], use_case: int
+) -> AbstractSet[int]:
+    """Numbers of the use case's envelopes, of all below and of all above them."""
+    wanted: set[int] = set()
+    above: set[int] = set()
+    for rule in rules:
+        # Parents come first, so one pass reaches every level below.
+        if rule.use_case == use_case:
+            above.update(each.id for each in snapshot.path_to(rule))
+            wanted.add(rule.id)
+        elif rule.parent in wanted:
+            wanted.add(rule.id)
+    return wanted | above
 
 
 def _view(line: EnvelopeLine, names: Mapping[int, str], as_of: AsOf) -> EnvelopeView:

@@ -1,5 +1,7 @@
 """How is one envelope written: cap, left, resets, binding limit, health, and where to go on?"""
 
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 from django.urls import reverse
@@ -20,6 +22,8 @@ SCOPE_WORDS = {
 }
 
 
+SHOWN_BELOW = 100
+"""More lines below one envelope are no overview; the page says how many there are."""
 HEALTH_TONES = {
     facade.Health.OK: "favourable",
     facade.Health.SOFT: "warn",
@@ -32,11 +36,51 @@ HEALTH_TONES = {
 }
 
 
-def line_row(line: facade.EnvelopeLine, currency: str) -> dict[str, Any]:
+def fold_lines(
+    lines: Sequence[facade.EnvelopeLine],
+) -> list[tuple[facade.EnvelopeLine, str]]:
+    """Which lines are shown, each with a note where most of what is below it is not?
+
+    Of more than a hundred envelopes below one, those nearest to their cap; with an envelope
+    that is not shown goes all that is below it. Exports and the API have them all.
+    """
+    below: dict[str, list[facade.EnvelopeLine]] = {}
+    for line in lines:
+        below.setdefault(line.parent, []).append(line)
+    folded = {parent for parent, children in below.items() if len(children) > SHOWN_BELOW}
+    kept = {
+        line.public
+        for parent in folded
+        for line in sorted(below[parent], key=_use, reverse=True)[:SHOWN_BELOW]
+    }
+    gone: set[str] = set()
+    shown = []
+    for line in lines:
+        if line.parent in gone or (line.parent in folded and line.public not in kept):
+            gone.add(line.public)
+            continue
+        shown.append((line, fold_note(len(below.get(line.public, ())))))
+    return shown
+
+
+def fold_note(children: int) -> str:
+    """Which sentence says that only some of the envelopes below are shown?"""
+    if children <= SHOWN_BELOW:
+        return ""
+    return f"{SHOWN_BELOW} of {children:,} below, those nearest to their cap"
+
+
+def _use(line: facade.EnvelopeLine) -> Fraction:
+    used = line.settled + line.lent + line.unsettled
+    return Fraction(used, line.amount) if line.amount else Fraction(used)
+
+
+def line_row(line: facade.EnvelopeLine, currency: str, *, note: str = "") -> dict[str, Any]:
     """How does one line of the tree stand in a table? Every number leads to its entries."""
     entries = entries_of(line)
     return {
         "name": line.name,
+        "note": note,
         "kind": SCOPE_WORDS.get(line.scope_kind, line.scope_kind),
         "url": reverse("envelope", args=[line.public]),
         "level": line.depth,

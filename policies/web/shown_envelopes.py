@@ -12,7 +12,7 @@ from o10.kernel import figures
 from o10.kernel.money import Nanos
 from o10.kernel.pageview import Bar, PageView
 from policies import facade
-from policies.web.shown_envelope_lines import line_row, resets_day
+from policies.web.shown_envelope_lines import fold_lines, line_row, resets_day
 
 _NO_CAP = "No envelope at the top has a cap"
 
@@ -28,7 +28,9 @@ def show_tree(
         "stamp": {"seq": screen.position.seq, "at": now, "state": "fresh"},
         "bar": Bar(exports=view.exports()),
         "kpis": _tree_kpis(tops, currency) if screen.lines else [],
-        "rows": [line_row(line, currency) for line in screen.lines],
+        "rows": [
+            line_row(line, currency, note=note) for line, note in fold_lines(screen.lines)
+        ],
         "total": _total(tops, currency) if len(tops) > 1 else None,
         "currency": currency,
         "export_links": view.exports(),

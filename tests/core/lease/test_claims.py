@@ -1,5 +1,6 @@
 """Does exactly one process of a host answer a key, whoever races and whoever dies?"""
 
+import fcntl
 import hashlib
 import os
 import signal
@@ -370,14 +371,16 @@ def test_a_lock_is_gone_with_the_process_that_held_it(path, opened):
     holder.communicate()
 
 
-def test_closing_one_mapping_does_not_drop_the_locks_of_another(path, opened, monkeypatch):
-    first, second, third = opened(), opened(), opened()
+@pytest.mark.parametrize("waits", ["another process", "another thread"])
+def test_nobody_looks_at_a_page_while_another_does(opened, monkeypatch, waits):
+    first, third = opened(), opened()
+    second = opened() if waits == "another process" else first
     inside, go, found = Event(), Event(), []
     real = module._fcntl
     _, unlock = first._ranges[first._place(key_of(1))[1]]
 
     def stuck(fd, command, argument):
-        if fd == first._fd and argument == unlock:
+        if fd == first._fd and argument == unlock and not inside.is_set():
             inside.set()
             assert go.wait(10)
         return real(fd, command, argument)
@@ -386,6 +389,7 @@ def test_closing_one_mapping_does_not_drop_the_locks_of_another(path, opened, mo
     holding = Thread(target=lambda: first.claim(key_of(1), fence=1, at_s=NOW))
     holding.start()
     assert inside.wait(10)
+    # Closing one mapping does not drop the locks of another.
     third.close()
     waiting = Thread(target=lambda: found.append(second.claim(key_of(1), fence=2, at_s=NOW)))
     waiting.start()
@@ -395,6 +399,19 @@ def test_closing_one_mapping_does_not_drop_the_locks_of_another(path, opened, mo
     waiting.join(10)
     holding.join(10)
     assert found == [Found(1, 0)]
+
+
+def test_one_at_a_time_makes_the_file(path):
+    folder = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    made = []
+    opening = Thread(target=lambda: made.append(Claims.open(path, slots=SLOTS)))
+    opening.start()
+    opening.join(0.05)
+    assert made == []
+    os.close(folder)
+    opening.join(10)
+    made[0].close()
 
 
 def test_processes_that_open_a_new_file_together_share_it(path):

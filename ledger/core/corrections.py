@@ -76,7 +76,8 @@ def reversing(
     """Which draft takes this entry back? `env_version` is filled in where the net isn't zero.
 
     Shape: amount, unsettled, counterfactual, calls and tokens negated; reserved and latency 0;
-    held negated while the hold is open, else 0 and the lease forgotten; flags copied, so that
+    held negated while the hold is open, else 0 and the lease it left forgotten (one that only
+    let money expire gets that back); flags copied, so that
     sums by flag (flag 7 above all) cancel too. `doc` is the hash of the approval document.
     Raises: NotReversible (`not_reversible`) for a reversal, and for kinds that book nothing.
     """
@@ -92,7 +93,7 @@ def reversing(
         actor_id=actor_id,
         **negated,
         held_nanos=-original.held_nanos if is_open else 0,
-        lease=original.lease if is_open else ZERO_UUID,
+        lease=original.lease if is_open or not original.held_nanos else ZERO_UUID,
         reserved_nanos=0,
         latency_ms=0,
         env_version=0,

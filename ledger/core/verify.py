@@ -614,11 +614,17 @@ class Exposure:
                 self._passed("guarded exposure", "limit", node, moved, node.guarded, limit)
         for moved in group:
             if moved.row.kind in (RESERVE, LEASE) and not moved.row.flags & UNGUARDED:
-                self._admitted(moved)
+                self._admitted(moved, group)
 
-    def _admitted(self, moved: _Moved) -> None:
+    def _admitted(self, moved: _Moved, group: list[_Moved]) -> None:
         for node in self._nodes_of(moved.row):
-            if node.cap is not None and node.exposure > node.cap:
+            if node.cap is None or node.exposure <= node.cap:
+                continue
+            # Money that only changed place in its transaction, from a lease to a hold of its
+            # own, was admitted before the cap was cut.
+            guarded = (each for each in group if not each.row.flags & UNGUARDED)
+            taken = sum(each.net for each in guarded if node in self._nodes_of(each.row))
+            if taken > 0:
                 self._passed("exposure", "cap", node, moved, node.exposure, node.cap)
 
     def _passed(
@@ -633,12 +639,12 @@ class Exposure:
 
 
 class Lease:
-    """One lease: its grants and what is left of them (nanos)."""
+    """One lease: its grants, what is left of them and what of it is unsettled (nanos)."""
 
-    __slots__ = ("grants", "rest", "seq", "uid")
+    __slots__ = ("grants", "rest", "seq", "uid", "unsettled")
 
     def __init__(self) -> None:
-        self.grants = self.rest = self.seq = 0
+        self.grants = self.rest = self.unsettled = self.seq = 0
         self.uid = ZERO16
 
 
@@ -649,7 +655,6 @@ class Hold:
         "attempts",
         "expiries",
         "held",
-        "leased",
         "releases",
         "seq",
         "uid",
@@ -658,7 +663,7 @@ class Hold:
     )
 
     def __init__(self) -> None:
-        self.held = self.unsettled = self.attempts = self.leased = self.seq = 0
+        self.held = self.unsettled = self.attempts = self.seq = 0
         self.releases = self.expiries = self.write_offs = 0
         self.uid = ZERO16
 
@@ -672,12 +677,13 @@ class Holds:
         self.reservations: dict[bytes, Hold] = {}
 
     def lease(self, seq: int, row: _Row) -> None:
-        """Take one entry that moves the held money of a lease."""
+        """Take one entry that moves held or unsettled money of a lease."""
         lease = self.leases.get(row.lease)
         if lease is None:
             lease = self.leases[row.lease] = Lease()
         lease.seq, lease.uid = seq, row.uid
         lease.rest += row.held_nanos
+        lease.unsettled += row.unsettled_nanos
         if row.kind == LEASE:
             lease.grants += 1
             if lease.grants > 1:
@@ -689,11 +695,10 @@ class Holds:
         if hold is None:
             hold = self.reservations[row.reservation] = Hold()
         hold.seq, hold.uid = seq, row.uid
+        # What an entry moves under a lease is the lease's, the rest is the hold's own.
         if row.lease == ZERO16:
             hold.held += row.held_nanos
-        else:
-            hold.leased = 1
-        hold.unsettled += row.unsettled_nanos
+            hold.unsettled += row.unsettled_nanos
         if row.kind == SETTLE:
             attempt = row.attempt & 0xFFFF
             if hold.attempts >> attempt & 1:
@@ -709,6 +714,9 @@ class Holds:
             if lease.rest < 0:
                 what = "more left a lease than it was granted"
                 self._say("I2", what, "0 or more", str(lease.rest), lease.seq, lease.uid)
+            if lease.unsettled < 0:
+                what, found = "more was resolved of a lease than expired", str(lease.unsettled)
+                self._say("I2", what, "0 or more", found, lease.seq, lease.uid)
             if not lease.grants:
                 what = "a lease was never granted"
                 self._say("I2", what, "one grant", "none", lease.seq, lease.uid)
@@ -718,8 +726,7 @@ class Holds:
                 expected, what = "0" if ended else "0 or more", "held money of a reservation"
                 self._say("I3", what, expected, str(hold.held), hold.seq, hold.uid)
             closed = hold.write_offs or hold.releases
-            # In a lease the unsettled money of an expiry stands under the lease, not here.
-            if (hold.unsettled < 0 and not hold.leased) or (closed and hold.unsettled > 0):
+            if hold.unsettled < 0 or (closed and hold.unsettled > 0):
                 expected = "0" if closed else "0 or more"
                 what = "unsettled money of a reservation"
                 self._say("I3", what, expected, str(hold.unsettled), hold.seq, hold.uid)
@@ -871,7 +878,7 @@ class Replay:
             self._say("I4", what, "what the kind allows", found, seq, row.uid)
 
     def _sums(self, seq: int, row: _Row) -> None:
-        if row.held_nanos and row.lease != ZERO16:
+        if row.lease != ZERO16 and (row.held_nanos or row.unsettled_nanos):
             self.holds.lease(seq, row)
         if row.reservation != ZERO16 and row.kind in _HOLD_KINDS:
             self.holds.reservation(seq, row)

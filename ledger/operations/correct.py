@@ -103,6 +103,7 @@ def with_versions(drafts: list[Entry]) -> list[Entry]:
                 unsettled_nanos=draft.unsettled_nanos,
                 unguarded_nanos=draft.amount_nanos if draft.flags & Flag.UNGUARDED else 0,
                 reservation=draft.reservation,
+                lease=draft.lease,
             )
             for draft in drafts
         ]

@@ -40,8 +40,8 @@ class Effect:
     """By how much does one entry move the balances of its envelope path?
 
     Units: nanos of the ledger's currency. `unguarded_nanos` is the part of the amount that was
-    never held: positive amounts of unguarded kinds, 0 for the others. `reservation` is that of
-    the entry, zero when it belongs to none.
+    never held: positive amounts of unguarded kinds, 0 for the others. `reservation` and `lease`
+    are those of the entry, zero when it belongs to none.
     """
 
     envelope_id: int
@@ -51,6 +51,7 @@ class Effect:
     unsettled_nanos: int = 0
     unguarded_nanos: int = 0
     reservation: UUID = ZERO_UUID
+    lease: UUID = ZERO_UUID
 
     @property
     def net(self) -> int:

@@ -25,12 +25,18 @@ def keep_answer(
     statements.run(INSERT_ANSWER, [uid, verb, reservation, answer, now])
 
 
+def find_answer(uid: UUID) -> bytes | None:
+    """Which bytes were sent for this uid, if any were?"""
+    row = statements.row(READ_ANSWER, [uid])
+    return None if row is None else bytes(row[0])
+
+
 def first_answer(uid: UUID) -> bytes:
     """Which bytes were sent first?
 
     Raises: AnswerLost (`answer_lost`), an invariant broken.
     """
-    row = statements.row(READ_ANSWER, [uid])
-    if row is None:
+    answer = find_answer(uid)
+    if answer is None:
         raise AnswerLost(uid=str(uid))
-    return bytes(row[0])
+    return answer

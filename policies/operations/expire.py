@@ -1,7 +1,8 @@
 """What becomes of a hold that nobody ended? Five seconds after its time it is `unsettled`.
 
 The money stays deducted: a provider may have billed it. A late settle, a release or, after a
-day, a write-off resolves it.
+day, a write-off resolves it. Inside a lease the call leaves the lease first; while its holder
+lives, not before everything the holder did in time is booked.
 Source: product.md section 6.
 """
 
@@ -14,7 +15,8 @@ from uuid import UUID
 from ledger import facade as ledger
 from o10.kernel.errors import Conflict
 from policies.operations.balances import Locked, Move, lock, move
-from policies.operations.reservations import Hold, end_hold, find_hold, lock_hold
+from policies.operations.detach import detach, lock_with_lease
+from policies.operations.reservations import Hold, end_hold, find_hold
 from policies.queries.due import due_reservations
 
 GRACE = timedelta(seconds=5)
@@ -52,7 +54,7 @@ EXPIRE = Ending(
 def expire_due(*, now: datetime, limit: int = BATCH) -> int:
     """How many holds expired? Those whose time ended five seconds ago or more.
 
-    Locks: per hold, in a transaction of its own: tree, balances in order, reservation.
+    Locks: per hold, in a transaction of its own: tree, balances in order, lease, reservation.
     """
     before = now - GRACE
     due = due_reservations(state=EXPIRE.state, before=before, limit=limit)
@@ -65,10 +67,15 @@ def end_due(*, reservation: UUID, ending: Ending, before: datetime, now: datetim
 
     def run(uid: UUID) -> list[ledger.Draft]:
         locked = lock(seen.cells)
-        hold = lock_hold(reservation)
+        hold, lease_row = lock_with_lease(seen)
         if hold.state != ending.state or hold.expires_at > before:
             raise NotDue(state=hold.state)
-        return [_end(hold, uid, ending, locked, now)]
+        detached: list[ledger.Draft] = []
+        if lease_row:
+            hold, detached = detach(
+                hold=hold, lease_row=lease_row, version=locked.version, now=now
+            )
+        return [*detached, _end(hold, uid, ending, locked, now)]
 
     try:
         written = ledger.write(

@@ -1,7 +1,8 @@
 """How does a hold live longer, cover more, or move to another offer?
 
 More time is written down; more money or another offer is decided like a new call, with what is
-held already counted as its own. A refusal leaves the hold as it was.
+held already counted as its own. A refusal leaves the hold as it was. A call inside a lease
+leaves it with its money first: its holder knows of nothing longer or larger.
 Source: product.md section 6: a fallback is authorized again, the hold never grows silently.
 """
 
@@ -29,9 +30,11 @@ from policies.operations import statements
 from policies.operations.answer_log import first_answer, keep_answer
 from policies.operations.answers import reservation_view, route_of
 from policies.operations.balances import lock
+from policies.operations.detach import detach, lock_with_lease
 from policies.operations.grant_exact import Granted, PolicyChanged, grant_exact
+from policies.operations.leases import LeaseRow
 from policies.operations.questions import Asked, Numbers, ask, numbers_of
-from policies.operations.reservations import EXTEND_RESERVATION, Hold, lock_hold
+from policies.operations.reservations import EXTEND_RESERVATION, Hold
 from policies.operations.settle import attempt_hash, hold_for
 from policies.queries.current_policy import CurrentPolicy, current_policy
 
@@ -56,7 +59,7 @@ def extend(*, request: Extend, caller: Caller, now: datetime) -> bytes:
 
     Raises: ReservationUnknown; TokenInvalid; ReservationFinalized when it has ended or
     expired; IdempotencyMismatch; Forbidden; ServiceUnavailable.
-    Locks: the request's key, the tree, balances in order, the reservation.
+    Locks: the request's key, the tree, balances in order, the lease, the reservation.
     """
     check(caller=caller, action=Action.EXTEND)
     hold = hold_for(request.reservation, caller)
@@ -95,13 +98,15 @@ def _write(extension: _Extension, seen: Hold) -> bytes:
 
 
 def _extend(extension: _Extension, seen: Hold, uid: UUID) -> tuple[bytes, list[ledger.Draft]]:
-    lock(seen.cells)
-    hold = lock_hold(seen.id)
+    locked = lock(seen.cells)
+    hold, lease_row = lock_with_lease(seen)
     if hold.state != "open":
         raise ReservationFinalized(id=ids.id_of("rsv", hold.id), state=hold.state)
     place = extension.asked.place
     if not _asks_money(extension.request) or not hold.holds or place is None:
-        return _lengthen(extension, hold, uid)
+        hold, detached = _freed(hold, lease_row, locked.version, extension.now)
+        answer, drafts = _lengthen(extension, hold, uid)
+        return answer, [*detached, *drafts]
     granted = grant_exact(
         asked=extension.asked,
         place=place,
@@ -111,7 +116,17 @@ def _extend(extension: _Extension, seen: Hold, uid: UUID) -> tuple[bytes, list[l
     )
     if not granted.ruling.holds or granted.ruling.worst is None:
         return _refuse(extension, hold, granted, uid)
-    return _grow(extension, hold, granted, uid)
+    hold, detached = _freed(hold, lease_row, granted.version, extension.now)
+    answer, drafts = _grow(extension, hold, granted, uid)
+    return answer, [*detached, *drafts]
+
+
+def _freed(
+    hold: Hold, lease_row: LeaseRow | None, version: int, now: datetime
+) -> tuple[Hold, list[ledger.Draft]]:
+    if lease_row is None:
+        return hold, []
+    return detach(hold=hold, lease_row=lease_row, version=version, now=now)
 
 
 def _lengthen(extension: _Extension, hold: Hold, uid: UUID) -> tuple[bytes, list[ledger.Draft]]:

@@ -2,12 +2,13 @@
 
 The ledger calls this through its one slot, inside its transaction, before it appends. Every
 effect moves all envelopes above its own, in the periods of its instant.
-Locks: tree rows by ascending root, then balance rows by envelope id and period, then
-reservations by id.
+Locks: tree rows by ascending root, then balance rows by envelope id and period, then leases
+by id, then reservations by id.
 """
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from ledger import facade as ledger
 from policies.models import Envelope
@@ -21,6 +22,7 @@ from policies.operations.balances import (
     move_each,
     raise_version,
 )
+from policies.operations.leases import LeaseChange, change_leases, lock_leases
 from policies.operations.open_periods import open_periods
 from policies.operations.reservations import end_hold, lock_hold
 from policies.queries.current_policy import current_policy
@@ -54,6 +56,7 @@ def keep_exposure(effects: Sequence[ledger.Effect]) -> list[int]:
     # The version counts without a gap: it rises only where an entry will carry it.
     raised = {root for root, effect in zip(roots, effects, strict=True) if effect.net}
     versions = {root: _apply(root, trees[root], effects, raised) for root in sorted(trees)}
+    _follow_leases(effects)
     _follow_reservations(effects)
     return [versions[root] for root in roots]
 
@@ -89,6 +92,21 @@ def _apply(
     return locked.version
 
 
+def _follow_leases(effects: Sequence[ledger.Effect]) -> None:
+    """What late settles and write-offs resolved of an expired lease is unsettled again."""
+    changes: dict[UUID, LeaseChange] = {}
+    for effect in effects:
+        if effect.lease == ledger.ZERO_UUID or not effect.unsettled_nanos:
+            continue
+        late = effect.amount_nanos != 0
+        back = -effect.unsettled_nanos
+        change = LeaseChange(late=back) if late else LeaseChange(written_off=back)
+        changes[effect.lease] = changes.get(effect.lease, LeaseChange()).plus(change)
+    if changes:
+        lock_leases(list(changes))
+        change_leases(changes, now=effects[0].effective_at)
+
+
 def _follow_reservations(effects: Sequence[ledger.Effect]) -> None:
     """Corrections of what a reservation booked change what is known of it, too.
 
@@ -99,11 +117,12 @@ def _follow_reservations(effects: Sequence[ledger.Effect]) -> None:
         if effect.reservation == ledger.ZERO_UUID:
             continue
         hold = lock_hold(effect.reservation)
-        open_nanos = hold.open + effect.unsettled_nanos
+        # What stands with its lease is not open here.
+        own = effect.unsettled_nanos if effect.lease == ledger.ZERO_UUID else 0
         end_hold(
             hold=hold,
             state="expired" if effect.unsettled_nanos > 0 else hold.state,
-            open_nanos=open_nanos,
+            open_nanos=hold.open + own,
             settled=effect.amount_nanos,
             attempts=0,
             now=effect.effective_at,

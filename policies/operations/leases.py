@@ -59,6 +59,8 @@ FROM (
 WHERE l.id = c.id
 """
 
+HOLDER_LIVES = "SELECT 1 FROM lease_holder WHERE fence = %s AND ended_at IS NULL"
+
 NOTIFY = "SELECT pg_notify(%s, %s)"
 
 
@@ -207,6 +209,11 @@ def lock_lease(lease: UUID) -> LeaseRow:
 def leases_of(fence: int) -> list[LeaseRow]:
     """Which leases does this holder still have? Open and draining, by id, without a lock."""
     return [_lease(row) for row in statements.rows(READ_LEASES_OF, [fence])]
+
+
+def holder_lives(fence: int) -> int:
+    """Does this holder still count as alive? 1 = yes: it has not ended and was not ended."""
+    return int(statements.row(HOLDER_LIVES, [fence]) is not None)
 
 
 def change_leases(changes: Mapping[UUID, LeaseChange], *, now: datetime) -> None:

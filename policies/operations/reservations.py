@@ -35,9 +35,14 @@ _COLUMNS = """
 id, state, held, caller, actor_id, use_case, root, path_ids, path_periods, dims_id, run_id,
 model, venue, region, tier, offer_id, venue_id, model_id, price_version, policy_version,
 decision, shape, input_bound, max_output_tokens, amount_nanos, open_nanos, settled_nanos,
-attempts, authorized_at, expires_at
+attempts, authorized_at, expires_at, lease, sequence, alias_of
 """
 READ_RESERVATION = f"SELECT {_COLUMNS} FROM reservation WHERE id = %s"
+# Two hosts may have answered one request id; the second is a name for the first.
+FIND_RESERVATION = f"""
+SELECT {_COLUMNS} FROM reservation
+WHERE id = coalesce((SELECT alias_of FROM reservation WHERE id = %s), %s)
+"""
 READ_RESERVATIONS = f"SELECT {_COLUMNS} FROM reservation WHERE id = ANY(%s::uuid[])"
 LOCK_RESERVATION = READ_RESERVATION + " FOR UPDATE"
 
@@ -81,6 +86,8 @@ class Hold:
     """What is known of a reservation?
 
     Units: nanos; `open` is still held or, once expired, unsettled; `settled` was booked.
+    `lease` = its money lies in that lease, under the number `sequence`; None = it is a hold of
+    its own. Expired inside a lease: its money is unsettled with the lease, `open` is 0.
     """
 
     id: UUID
@@ -113,6 +120,9 @@ class Hold:
     attempts: int
     authorized_at: datetime
     expires_at: datetime
+    lease: UUID | None = None
+    sequence: int = 0
+    alias_of: UUID | None = None
 
     @property
     def cells(self) -> Cells:
@@ -214,7 +224,14 @@ def named(reference: str) -> UUID:
     Raises: TokenInvalid (`token_invalid`); ReservationUnknown for what is neither.
     """
     if looks_like_token(reference):
-        return read_token(reference).lease
+        promise = read_token(reference)
+        if not promise.sequence:
+            return promise.lease
+        return ids.uid(
+            scope="reservation",
+            key=promise.reservation_key,
+            origin_ms=promise.lease.int >> 80,
+        )
     try:
         return ids.uuid_of(reference, "rsv")
     except ids.IdMalformed as error:
@@ -222,11 +239,12 @@ def named(reference: str) -> UUID:
 
 
 def find_hold(reservation: UUID) -> Hold:
-    """What is known of this reservation, read without a lock?
+    """What is known of this reservation, read without a lock? Of an alias, the first's.
 
     Raises: ReservationUnknown (`reservation_unknown`).
     """
-    return _hold(statements.row(READ_RESERVATION, [reservation]), reservation)
+    found = statements.row(FIND_RESERVATION, [reservation, reservation])
+    return _hold(found, reservation)
 
 
 def find_holds(reservations: Sequence[UUID]) -> dict[UUID, Hold]:

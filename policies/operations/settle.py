@@ -2,7 +2,8 @@
 
 A settle is never refused for money. What the hold covers is guarded; what exceeds it, or comes
 after a write-off, is `unguarded`, in entries of its own or flagged. All moves of a reservation
-fall into the period of its authorize instant.
+fall into the period of its authorize instant. Inside a lease that its holder still keeps, the
+hold pays out of the lease and the holder hears what was paid; the remainder is the holder's.
 Source: ledger.md section 3; product.md section 6.
 """
 
@@ -22,13 +23,17 @@ from o10.kernel.money import Money, Nanos
 from o10.wire.decisions import MoneyView, Settled, encode
 from o10.wire.reasons import SettleFlag
 from o10.wire.requests import Extend, Release, Settle
+from policies.core.lending import split_late
 from policies.operations.answer_log import first_answer, keep_answer
 from policies.operations.authorize import request_hash_of
 from policies.operations.balances import Move, lock, move
+from policies.operations.detach import detach, holder_keeps, lock_with_lease
+from policies.operations.leases import LeaseChange, LeaseRow, change_leases, notify_ended
 from policies.operations.open_periods import open_missing
 from policies.operations.price_attempt import Bill, price_attempt
 from policies.operations.questions import Numbers, actor_number
-from policies.operations.reservations import Hold, end_hold, find_hold, lock_hold, named
+from policies.operations.reservations import Hold, end_hold, find_hold, named
+from policies.operations.take_promise import take_promise
 from policies.queries.current_policy import believed_policy
 
 MARKS = {
@@ -78,7 +83,7 @@ def settle(*, request: Settle, caller: Caller, now: datetime) -> bytes:
     Raises: ReservationUnknown; TokenInvalid; ReservationFinalized when the reservation has
     ended by another attempt or a release; IdempotencyMismatch for the same attempt with
     another body; Forbidden.
-    Locks: the attempt's key, the tree, balances in order, the reservation.
+    Locks: the attempt's key, the tree, balances in order, the lease, the reservation.
     """
     check(caller=caller, action=Action.SETTLE)
     hold = hold_for(request.reservation, caller)
@@ -109,9 +114,13 @@ def settle(*, request: Settle, caller: Caller, now: datetime) -> bytes:
 def hold_for(reference: str, caller: Caller) -> Hold:
     """Which reservation does the caller mean? Those of other use cases do not exist for it.
 
-    Raises: ReservationUnknown; TokenInvalid.
+    Raises: ReservationUnknown; TokenInvalid; ServiceUnavailable when a token names a call that
+    its holder has not told the books yet.
     """
-    hold = find_hold(named(reference))
+    try:
+        hold = find_hold(named(reference))
+    except ReservationUnknown:
+        hold = take_promise(reference, caller=caller)
     slugs = caller.use_case_slugs
     if slugs is not None and hold.shape.get("use_case") not in slugs:
         raise ReservationUnknown(id=ids.id_of("rsv", hold.id))
@@ -145,13 +154,19 @@ def _book(
         actor_id=attempt.numbers.actor,
         now=now,
     )
-    hold = lock_hold(seen.id)
+    hold, lease_row = lock_with_lease(seen)
     if hold.state in ("settled", "released"):
         raise ReservationFinalized(id=ids.id_of("rsv", hold.id), state=hold.state)
+    detached: list[ledger.Draft] = []
+    if lease_row and hold.state == "open" and not (request.final and holder_keeps(lease_row)):
+        hold, detached = detach(hold=hold, lease_row=lease_row, version=locked.version, now=now)
     cost = hold.at_most if bill.cost is None else bill.cost
-    parts = split(cost=cost, open_nanos=hold.open, final=request.final)
     late = hold.state in ("expired", "written_off")
-    drafts, change = _drafts(attempt, hold, parts, uid, locked.version)
+    if lease_row and hold.lease:
+        parts, drafts, change = _in_lease(attempt, hold, lease_row, cost, uid, locked.version)
+    else:
+        parts = split(cost=cost, open_nanos=hold.open, final=request.final)
+        drafts, change = _drafts(attempt, hold, parts, uid, locked.version)
     move(cells=hold.cells, version=locked.version, change=change, opened=len(opened))
     end_hold(
         hold=hold,
@@ -172,7 +187,53 @@ def _book(
         late=late,
         flags=tuple(flag for flag in SettleFlag if flag in flags),
     )
-    return encode(answer), [*opened, *drafts]
+    return encode(answer), [*opened, *detached, *drafts]
+
+
+def _in_lease(
+    attempt: _Attempt, hold: Hold, lease_row: LeaseRow, cost: Nanos, uid: UUID, version: int
+) -> tuple[Split, list[ledger.Draft], Move]:
+    """The lease pays: out of what the call holds in it or, once it expired, its unsettled."""
+    late = hold.state != "open"
+    if late:
+        found = split_late(cost=cost, reserved=hold.amount, unsettled=lease_row.unsettled)
+        parts = Split(cost, found.covered, found.excess, found.covered)
+        change = LeaseChange(late=found.covered)
+    else:
+        covered = min(cost, hold.open, lease_row.rest)
+        parts = Split(cost, covered, cost - covered, hold.open)
+        change = LeaseChange(settled=covered, open=-hold.open)
+        notify_ended(lease_row.fence, [(lease_row.id, hold.sequence, covered)])
+    change_leases({lease_row.id: change}, now=attempt.now)
+    # Late and with nothing unsettled left, it is one entry that says so itself.
+    bare = late and not parts.covered
+    marks = ledger.Flag.LATE_SETTLE if late else ledger.Flag(0)
+    if bare and cost:
+        marks |= ledger.Flag.UNGUARDED
+    amount = cost if bare else parts.covered
+    draft = _entry(
+        attempt,
+        hold,
+        uid,
+        kind=ledger.Kind.SETTLE,
+        lease=lease_row.id,
+        amount_nanos=amount,
+        held_nanos=0 if late else -parts.covered,
+        unsettled_nanos=-parts.covered if late else 0,
+        reserved_nanos=hold.amount if attempt.request.final else 0,
+        env_version=version if bare and cost else 0,
+        flags=_flags(attempt, marks),
+    )
+    drafts = [draft]
+    if parts.excess and not bare:
+        drafts.append(_overrun(attempt, hold, parts.excess, version))
+    moved = Move(
+        settled=cost,
+        held=draft.held_nanos,
+        unsettled=draft.unsettled_nanos,
+        unguarded=parts.excess,
+    )
+    return parts, drafts, moved
 
 
 def _drafts(

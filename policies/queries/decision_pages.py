@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
+from django.db.models.expressions import RawSQL
 
 from o10.kernel import ids
 from o10.kernel.errors import FieldError, NotFound, ValidationFailed
@@ -241,6 +242,10 @@ def _conditions(where: DecisionLogFilter) -> dict[str, object]:
         for name, (_, lookup) in _COLUMNS.items()
         if getattr(where, name)
     }
+    if where.envelope_numbers:
+        # One parameter: an envelope may have ten thousand below it.
+        numbers = f"{{{','.join(map(str, where.envelope_numbers))}}}"
+        found["envelope__in"] = RawSQL("SELECT unnest(%s::int[])", [numbers])
     if where.decided_from is not None:
         found["decided_at__gte"] = where.decided_from
     if where.decided_to is not None:

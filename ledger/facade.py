@@ -1,7 +1,7 @@
 """Which names of the ledger may other apps and the doors use?"""
 
 from ledger.core.corrections import REVERSIBLE, NotReversible
-from ledger.core.document import canonical_json
+from ledger.core.document import canonical_json, document_hash
 from ledger.core.entry import (
     ZERO_UUID,
     Basis,
@@ -35,7 +35,7 @@ from ledger.operations.correct import AlreadyReversed, reverse
 from ledger.operations.create_ledger import create_ledger
 from ledger.operations.export_bundle import Exported, export_bundle
 from ledger.operations.funnel import Mode, ReplayedEntry, Written, write
-from ledger.operations.intern import Domain, bind, intern
+from ledger.operations.intern import Domain, bind, bind_fresh, intern
 from ledger.operations.keep_exposure import (
     Effect,
     ExposureUnkept,
@@ -264,6 +264,8 @@ __all__ = [
     "append",
     "as_json",
     "bind",
+    "bind_fresh",
+    "document_hash",
     "canonical_json",
     "ceiling_for",
     "claim",
@@ -311,6 +313,7 @@ __all__ = [
     "prove_consistency",
     "prove_inclusion",
     "put_document",
+    "put_documents",
     "put_documents",
     "rates_for",
     "read_catalogue",

@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from ledger.core.document import canonical_json, document_hash
 from ledger.core.entry import Entry, Kind
 from ledger.operations import append as rows
-from ledger.operations.put_document import put_document
+from ledger.operations.put_document import put_document, put_documents
 from o10.kernel import ids
 
 CACHE_MAX: Final = 100_000
@@ -110,6 +110,50 @@ def bind(
             )
 
 
+def bind_fresh(
+    domain: Domain,
+    meanings: Mapping[int, Mapping[str, object]],
+    *,
+    ledger_id: int,
+    actor: int,
+    now: datetime,
+) -> list[Entry]:
+    """Which entries say what these numbers mean? For numbers that were never bound before.
+
+    As `bind` for each of them, by three statements for all; the caller appends the entries.
+    Raises: DocumentInvalid (`document_invalid`); NumberGiven for domains that intern.
+    """
+    if domain not in _BOUND:
+        raise NumberGiven(f"{domain} numbers are made here: use intern")
+    bodies = {number: {"number": number, **meaning} for number, meaning in meanings.items()}
+    encoded = {number: canonical_json(body) for number, body in bodies.items()}
+    hashes = {number: document_hash(text) for number, text in encoded.items()}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO ledger_registry"
+            " (ledger_id, domain, number, body_hash, body, created_at)"
+            " SELECT %s, %s, number, hash, body::jsonb, %s"
+            " FROM unnest(%s::int[], %s::bytea[], %s::text[]) AS given (number, hash, body)",
+            [
+                ledger_id,
+                domain,
+                now,
+                list(hashes),
+                list(hashes.values()),
+                [text.decode() for text in encoded.values()],
+            ],
+        )
+    documents = {
+        number: canonical_json(_document(domain, number, body))
+        for number, body in bodies.items()
+    }
+    put_documents(list(documents.values()), now=now)
+    return [
+        _entry(domain, number, hashes[number], document_hash(text), ledger_id, actor, now)
+        for number, text in documents.items()
+    ]
+
+
 def forget_numbers() -> None:
     """Which numbers are remembered? None from now on (a test has emptied the tables)."""
     _numbers.clear()
@@ -156,26 +200,37 @@ def _write(
         if found is None:
             raise LookupError(f"{domain} registry row vanished between two statements")
         return found
-    # The document of the entry says domain and number too: it binds them, not only the body.
-    document = put_document(
-        {"body": dict(body), "domain": domain.value, "number": row[0]}, now=now
-    )
+    number = int(row[0])
+    document = put_document(_document(domain, number, body), now=now)
+    rows.append([_entry(domain, number, body_hash, document, ledger_id, actor, now)])
+    return number
+
+
+def _document(domain: Domain, number: int, body: Mapping[str, object]) -> dict[str, object]:
+    # Domain and number too: the entry binds them, not only the body.
+    return {"body": dict(body), "domain": domain.value, "number": number}
+
+
+def _entry(
+    domain: Domain,
+    number: int,
+    body_hash: bytes,
+    document: bytes,
+    ledger_id: int,
+    actor: int,
+    now: datetime,
+) -> Entry:
     uid: UUID = ids.uid(
         scope="registry",
-        key=f"{ledger_id}/{domain}/{row[0]}/{body_hash.hex()}",
+        key=f"{ledger_id}/{domain}/{number}/{body_hash.hex()}",
         origin_ms=(now - _UNIX_EPOCH) // timedelta(milliseconds=1),
     )
-    rows.append(
-        [
-            Entry(
-                ledger_id=ledger_id,
-                kind=Kind.REGISTRY,
-                uid=uid,
-                effective_at=now,
-                recorded_at=now,
-                actor_id=actor,
-                doc=document,
-            )
-        ]
+    return Entry(
+        ledger_id=ledger_id,
+        kind=Kind.REGISTRY,
+        uid=uid,
+        effective_at=now,
+        recorded_at=now,
+        actor_id=actor,
+        doc=document,
     )
-    return int(row[0])

@@ -26,7 +26,7 @@ from policies.operations.settle import attempt_hash, hold_for
 from policies.queries.current_policy import believed_policy
 
 
-class _AnsweredBefore(Conflict):
+class AnsweredBefore(Conflict):
     """Carries the first answer out of a transaction that leaves nothing behind."""
 
     def __init__(self, answer: bytes) -> None:
@@ -50,33 +50,18 @@ def release(*, request: Release, caller: Caller, now: datetime) -> bytes:
     def run(uid: UUID) -> list[ledger.Draft]:
         # The number before locks; in here, so that a refused release leaves none behind.
         actor = actor_number(caller.actor, now=now)
-        locked = lock(seen.cells)
-        hold, lease_row = lock_with_lease(seen)
-        if hold.state not in ("open", "expired"):
-            _check_answered(hold, uid)
-        detached: list[ledger.Draft] = []
-        if lease_row and hold.state == "open" and not holder_keeps(lease_row):
-            hold, detached = detach(
-                hold=hold, lease_row=lease_row, version=locked.version, now=now
-            )
-        if lease_row and hold.lease:
-            change, back = _leave(hold, lease_row, now)
-        else:
-            expired = hold.state == "expired"
-            change = Move(unsettled=-hold.open) if expired else Move(held=-hold.open)
-            back = hold.open
-        draft = _draft(hold, change, uid, locked.version, actor, request, now)
-        move(cells=hold.cells, version=locked.version, change=change)
-        end_hold(hold=hold, state="released", open_nanos=0, settled=0, attempts=0, now=now)
+        back, drafts = book_release(
+            seen=seen, uid=uid, request=request, actor_id=actor, now=now
+        )
         answer = encode(
             Released(
                 entry_id=ids.id_of("ent", uid),
                 refunded=MoneyView.of(Money(currency, back)),
             )
         )
-        keep_answer(uid=uid, verb="release", reservation=hold.id, answer=answer, now=now)
+        keep_answer(uid=uid, verb="release", reservation=seen.id, answer=answer, now=now)
         answers.append(answer)
-        return [*detached, draft]
+        return drafts
 
     try:
         written = ledger.write(
@@ -87,16 +72,44 @@ def release(*, request: Release, caller: Caller, now: datetime) -> bytes:
             origin_ms=seen.origin_ms,
             run=run,
         )
-    except _AnsweredBefore as before:
+    except AnsweredBefore as before:
         return before.answer
     return answers[0] if written.replayed is None else first_answer(written.uid)
+
+
+def book_release(
+    *, seen: Hold, uid: UUID, request: Release, actor_id: int, now: datetime
+) -> tuple[Nanos, list[ledger.Draft]]:
+    """How much comes back, and which entries tell of it? The caller appends them.
+
+    Must run in a transaction that has claimed the uid.
+    Raises: ReservationFinalized when the reservation has ended otherwise.
+    Locks: the tree, balances in order, the lease, the reservation.
+    """
+    locked = lock(seen.cells)
+    hold, lease_row = lock_with_lease(seen)
+    if hold.state not in ("open", "expired"):
+        _check_answered(hold, uid)
+    detached: list[ledger.Draft] = []
+    if lease_row and hold.state == "open" and not holder_keeps(lease_row):
+        hold, detached = detach(hold=hold, lease_row=lease_row, version=locked.version, now=now)
+    if lease_row and hold.lease:
+        change, back = _leave(hold, lease_row, now)
+    else:
+        expired = hold.state == "expired"
+        change = Move(unsettled=-hold.open) if expired else Move(held=-hold.open)
+        back = hold.open
+    draft = _draft(hold, change, uid, locked.version, actor_id, request, now)
+    move(cells=hold.cells, version=locked.version, change=change)
+    end_hold(hold=hold, state="released", open_nanos=0, settled=0, attempts=0, now=now)
+    return back, [*detached, draft]
 
 
 def _check_answered(hold: Hold, uid: UUID) -> None:
     """It has ended. Was it by this very release, booked from a journal without an entry?"""
     answer = find_answer(uid) if hold.sequence and hold.state == "released" else None
     if answer is not None:
-        raise _AnsweredBefore(answer)
+        raise AnsweredBefore(answer)
     raise ReservationFinalized(id=ids.id_of("rsv", hold.id), state=hold.state)
 
 

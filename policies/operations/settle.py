@@ -67,12 +67,11 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempt:
+class BilledAttempt:
     """Which attempt is booked, by whom, with which numbers?"""
 
     request: Settle
     bill: Bill
-    caller: Caller
     now: datetime
     numbers: Numbers
 
@@ -94,8 +93,8 @@ def settle(*, request: Settle, caller: Caller, now: datetime) -> bytes:
     def run(uid: UUID) -> list[ledger.Draft]:
         # Numbers before locks; in here, so that a refused settle leaves none behind.
         numbers = _numbers(hold, bill, caller, now)
-        attempt = _Attempt(request, bill, caller, now, numbers)
-        answer, drafts = _book(attempt, hold, uid, currency)
+        attempt = BilledAttempt(request, bill, now, numbers)
+        answer, drafts = book_attempt(attempt, hold, uid, currency)
         keep_answer(uid=uid, verb="settle", reservation=hold.id, answer=answer, now=now)
         answers.append(answer)
         return drafts
@@ -142,9 +141,15 @@ def split(*, cost: Nanos, open_nanos: Nanos, final: object) -> Split:
     return Split(cost, covered, cost - covered, open_nanos if final else covered)
 
 
-def _book(
-    attempt: _Attempt, seen: Hold, uid: UUID, currency: str
+def book_attempt(
+    attempt: BilledAttempt, seen: Hold, uid: UUID, currency: str
 ) -> tuple[bytes, list[ledger.Draft]]:
+    """Which answer does this attempt get, and which entries tell of it? The caller appends.
+
+    Must run in a transaction that has claimed the uid.
+    Raises: ReservationFinalized when the reservation has ended.
+    Locks: the tree, balances in order, the lease, the reservation.
+    """
     request, bill, now = attempt.request, attempt.bill, attempt.now
     locked = lock(seen.cells)
     opened = open_missing(
@@ -191,7 +196,12 @@ def _book(
 
 
 def _in_lease(
-    attempt: _Attempt, hold: Hold, lease_row: LeaseRow, cost: Nanos, uid: UUID, version: int
+    attempt: BilledAttempt,
+    hold: Hold,
+    lease_row: LeaseRow,
+    cost: Nanos,
+    uid: UUID,
+    version: int,
 ) -> tuple[Split, list[ledger.Draft], Move]:
     """The lease pays: out of what the call holds in it or, once it expired, its unsettled."""
     late = hold.state != "open"
@@ -237,7 +247,7 @@ def _in_lease(
 
 
 def _drafts(
-    attempt: _Attempt, hold: Hold, parts: Split, uid: UUID, version: int
+    attempt: BilledAttempt, hold: Hold, parts: Split, uid: UUID, version: int
 ) -> tuple[list[ledger.Draft], Move]:
     """Which entries tell of it, and how do the balances move by them?"""
     if not hold.holds:
@@ -285,7 +295,7 @@ def _drafts(
     return drafts, change
 
 
-def _overrun(attempt: _Attempt, hold: Hold, excess: Nanos, version: int) -> ledger.Draft:
+def _overrun(attempt: BilledAttempt, hold: Hold, excess: Nanos, version: int) -> ledger.Draft:
     return hold.draft(
         kind=ledger.Kind.OVERRUN,
         uid=ids.uid(
@@ -302,7 +312,7 @@ def _overrun(attempt: _Attempt, hold: Hold, excess: Nanos, version: int) -> ledg
     )
 
 
-def _entry(attempt: _Attempt, hold: Hold, uid: UUID, **fields: object) -> ledger.Draft:
+def _entry(attempt: BilledAttempt, hold: Hold, uid: UUID, **fields: object) -> ledger.Draft:
     request, usage, rated = attempt.request, attempt.bill.usage, attempt.bill.rated
     numbers = attempt.numbers
     document = attempt.bill.document
@@ -329,7 +339,7 @@ def _entry(attempt: _Attempt, hold: Hold, uid: UUID, **fields: object) -> ledger
     )
 
 
-def _flags(attempt: _Attempt, marks: ledger.Flag) -> int:
+def _flags(attempt: BilledAttempt, marks: ledger.Flag) -> int:
     bill, request = attempt.bill, attempt.request
     for flag in bill.flags:
         marks |= MARKS.get(flag, ledger.Flag(0))

@@ -47,6 +47,11 @@ _options: dict[str, object] = {
             "schedule": 2.0,
             "options": {"expires": 10},
         },
+        "reconcile-leases": {
+            "task": "policies.reconcile_leases",
+            "schedule": 5.0,
+            "options": {"expires": 10},
+        },
         "fold-denials": {
             "task": "policies.fold_denials",
             "schedule": 1.0,

@@ -20,6 +20,7 @@ from policies.operations.extend import extend
 from policies.operations.fold_denials import fold_denials
 from policies.operations.found_organisation import found_organisation
 from policies.operations.keep_exposure import keep_exposure
+from policies.operations.reconcile_leases import reconcile_leases
 from policies.operations.release import release
 from policies.operations.settle import settle
 from policies.operations.teller.authorizing import authorize as authorize_at
@@ -184,6 +185,7 @@ __all__ = [
     "list_version_lines",
     "numbers_below",
     "organisation",
+    "reconcile_leases",
     "release",
     "settle",
     "write_off_due",

@@ -21,6 +21,12 @@ def write_off_unsettled(**_: object) -> int:
     return facade.write_off_due(now=clock.now())
 
 
+@shared_task(name="policies.reconcile_leases")
+def reconcile_leases(**_: object) -> int:
+    """How many leases expired whose holder is heard of no more?"""
+    return facade.reconcile_leases(now=clock.now())
+
+
 @shared_task(name="policies.fold_denials")
 def fold_denials(**_: object) -> int:
     """How many denials beyond ten a second got into entries with their count?"""

@@ -129,7 +129,9 @@ def _served_flags(
     hold: Hold, request: Settle, rated: ledger.RatedOffer | None
 ) -> set[SettleFlag]:
     flags: set[SettleFlag] = set()
-    named = request.model is not None and request.model not in _own_names(hold)
+    # A promise of a lost journal says no model; nothing differs from what nobody knows.
+    known = hold.model or not hold.sequence
+    named = known and request.model is not None and request.model not in _own_names(hold)
     if named and (rated is None or rated.key.model != hold.model):
         flags.add(SettleFlag.MODEL_SERVED_DIFFERS)
     if hold.tier and _tier(hold, request) != hold.tier:

@@ -176,7 +176,7 @@ def book_attempt(
     end_hold(
         hold=hold,
         state="settled" if request.final else hold.state,
-        open_nanos=hold.open - parts.freed,
+        open_nanos=0 if hold.lease else hold.open - parts.freed,
         settled=cost,
         attempts=1,
         now=now,

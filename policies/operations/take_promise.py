@@ -34,7 +34,7 @@ def take_promise(reference: str, *, caller: Caller) -> Hold:
     lease_row = find_leases([promise.lease]).get(promise.lease)
     if lease_row is None:
         raise unknown
-    if lease_row.state != "expired" and holder_lives(lease_row.fence):
+    if not lease_row.expired and holder_lives(lease_row.fence):
         raise ServiceUnavailable(what="this reservation", retry_after_s=1)
     slug = UseCase.objects.values_list("slug", flat=True).get(id=lease_row.use_case)
     scoped = caller.use_case_slugs is None or slug in caller.use_case_slugs

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from ledger import facade as ledger
 from policies.operations.balances import Move
 from policies.operations.expire import BATCH, Ending, end_due
+from policies.operations.reconcile_leases import write_off_leases
 from policies.queries.due import due_reservations
 
 WINDOW = timedelta(hours=24)
@@ -24,12 +25,14 @@ WRITE_OFF = Ending(
 
 
 def write_off_due(*, now: datetime, limit: int = BATCH) -> int:
-    """How many expired holds were written off?
+    """How many expired holds and leases were written off?
 
-    Locks: per hold, in a transaction of its own: tree, balances in order, reservation.
+    Locks: per hold, in a transaction of its own: tree, balances in order, reservation; per
+    lease likewise.
     """
     before = now - WINDOW
     due = due_reservations(state=WRITE_OFF.state, before=before, limit=limit)
-    return sum(
+    ended = sum(
         end_due(reservation=each, ending=WRITE_OFF, before=before, now=now) for each in due
     )
+    return ended + write_off_leases(now=now)

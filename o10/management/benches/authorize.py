@@ -12,8 +12,9 @@ from django.core.management import get_commands
 
 from o10.management.benches.drive import Request, build_request
 from o10.management.benches.load import Sample, asks, column, measure, middle, take_turns
+from o10.management.benches.provider import MODEL
 from o10.management.benches.result import Bench, Ratio, ratio
-from o10.management.benches.scene import MODEL, Scene, found_scene, open_use_case
+from o10.management.benches.scene import Scene, found_scene, open_use_case
 from o10.management.benches.server import BOOKS, PLANE, WEB, Site, beside, site
 
 CONNECTIONS = 16

@@ -19,17 +19,15 @@ from o10.management.benches import server as servers
 from o10.management.benches.callers import Call, Told, calls
 from o10.management.benches.crew import connect
 from o10.management.benches.drive import Driven, drive
-from o10.management.benches.provider import Provider, provider
-from o10.management.benches.result import Bench, Ratio, Side
-from o10.management.benches.scene import (
+from o10.management.benches.provider import (
     INPUT_NANOS,
     MODEL,
-    NANOS,
     OUTPUT_NANOS,
-    Scene,
-    found_scene,
-    open_use_case,
+    Provider,
+    provider,
 )
+from o10.management.benches.result import Bench, Ratio, Side
+from o10.management.benches.scene import NANOS, Scene, found_scene, open_use_case
 from o10.management.benches.server import BOOKS, PLANE, Site, site
 
 INPUT_TOKENS, OUTPUT_TOKENS = 7_336, 1_000

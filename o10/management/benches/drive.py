@@ -92,6 +92,8 @@ class _Line:
     since: int = 0
     tries: int = 0
     got: bytes = b""
+    rests: bool = False
+    """It is put off: for a rest, or until it asks again."""
 
 
 def drive(
@@ -102,8 +104,11 @@ def drive(
     sockets: Sequence[socket.socket] = (),
     retries: int = 0,
     stalled_s: float = STALLED_S,
+    whole: bool = False,
 ) -> Driven:
     """What do these scripts get to hear, all at once, one connection each?
+
+    `whole` = the body of an answer is preceded by its status line and headers.
 
     Ends when all scripts have ended, or after `seconds`: then no new request is sent and the
     open ones are awaited. `retries` = how often a request is sent again with the same bytes
@@ -111,13 +116,14 @@ def drive(
 
     Raises: Stalled.
     """
-    run = _Run(port=port, retries=retries, stalled_s=stalled_s)
+    run = _Run(port=port, retries=retries, stalled_s=stalled_s, whole=whole)
     return run.through(scripts, sockets=list(sockets), seconds=seconds)
 
 
 class _Run:
-    def __init__(self, *, port: int, retries: int, stalled_s: float) -> None:
+    def __init__(self, *, port: int, retries: int, stalled_s: float, whole: bool) -> None:
         self.port, self.retries, self.stalled_s = port, retries, stalled_s
+        self.whole = whole
         self.poll = select.epoll()
         self.lines: dict[int, _Line] = {}
         self.waiting: list[tuple[int, int, _Line]] = []
@@ -187,7 +193,8 @@ class _Run:
             self._later(line)
             return True
         self.answers += 1
-        self._told(line, (status, data[end:], now - line.since), now)
+        body = data if self.whole else data[end:]
+        self._told(line, (status, body, now - line.since), now)
         return True
 
     def _told(self, line: _Line, answer: Answer, now: int) -> None:
@@ -208,10 +215,15 @@ class _Run:
             self._send(line)
             return
         line.sent = b""
-        heapq.heappush(self.waiting, (now + int(asked * 1e9), next(self.order), line))
+        self._put_off(line, now + int(asked * 1e9))
+
+    def _put_off(self, line: _Line, due: int) -> None:
+        line.rests = True
+        heapq.heappush(self.waiting, (due, next(self.order), line))
 
     def _go_on(self, line: _Line, now: int) -> None:
         """What was put off is due: the same request again, or the end of a rest."""
+        line.rests = False
         if line.sent:
             self._send(line)
         else:
@@ -227,8 +239,10 @@ class _Run:
 
     def _break(self, line: _Line) -> None:
         self._leave(line)
-        self.broken += 1
         line.got = b""
+        if line.rests:
+            return
+        self.broken += 1
         if line.tries < self.retries:
             self._later(line)
             return
@@ -238,8 +252,7 @@ class _Run:
     def _later(self, line: _Line) -> None:
         wait = BACK_OFF_NS[min(line.tries, len(BACK_OFF_NS) - 1)]
         line.tries += 1
-        due = time.perf_counter_ns() + wait
-        heapq.heappush(self.waiting, (due, next(self.order), line))
+        self._put_off(line, time.perf_counter_ns() + wait)
 
     def _enter(self, line: _Line, opened: socket.socket) -> None:
         line.link = opened

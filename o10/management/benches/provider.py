@@ -19,6 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+MODEL = "openai/gpt-5.4-mini"
+INPUT_NANOS, OUTPUT_NANOS = 750, 4_500
+"""What one token of it costs by the first price book."""
 START_S = 20.0
 CHUNK = 1 << 16
 REPORT = b"report"

@@ -9,9 +9,6 @@ from o10.access.roles import ROLE_ACTIONS, Role
 from o10.kernel import clock
 from policies import facade as policies
 
-MODEL = "openai/gpt-5.4-mini"
-INPUT_NANOS, OUTPUT_NANOS = 750, 4_500
-"""List price of one token of it, as of the first price book."""
 FRONTIER = "openai/gpt-5.4"
 NANOS = 10**9
 DEPARTMENT = "bench"
@@ -27,8 +24,8 @@ class Scene:
     finops: Caller
 
 
-def found_scene() -> Scene:
-    """A company with a wide envelope, a wide department and a router's key."""
+def found_company() -> Scene:
+    """A company with prices and a router's key, and no envelope yet."""
     now = clock.now()
     if ledger.find_ledger(ledger.COMPANY_LEDGER) is None:
         ledger.create_ledger(
@@ -46,17 +43,32 @@ def found_scene() -> Scene:
         actor=access.COMMAND_LINE,
         now=now,
     )
-    scene = Scene(key=made.secret.text, finops=_caller(Role.FINOPS))
-    policies.create_department(slug=DEPARTMENT, name="Bench", actor=scene.finops, now=now)
-    open_envelope(scene, kind="company", slug="", nanos=4 * WIDE)
-    open_envelope(scene, kind="department", slug=DEPARTMENT, nanos=4 * WIDE)
+    return Scene(key=made.secret.text, finops=_caller(Role.FINOPS))
+
+
+def found_scene() -> Scene:
+    """The same with a wide envelope for the company and for a department."""
+    scene = found_company()
+    open_department(scene, DEPARTMENT, nanos=4 * WIDE, company=4 * WIDE)
     return scene
 
 
-def open_use_case(scene: Scene, slug: str, *, nanos: int = WIDE) -> policies.EnvelopeView:
-    """A use case in `enforce` with an envelope of this size below department and company."""
+def open_department(
+    scene: Scene, slug: str, *, nanos: int, company: int | None = None
+) -> policies.EnvelopeView:
+    """A department with an envelope; with `company` below one of that size, made with it."""
+    policies.create_department(slug=slug, name=slug, actor=scene.finops, now=clock.now())
+    if company is not None:
+        open_envelope(scene, kind="company", slug="", nanos=company)
+    return open_envelope(scene, kind="department", slug=slug, nanos=nanos)
+
+
+def open_use_case(
+    scene: Scene, slug: str, *, nanos: int = WIDE, department: str = DEPARTMENT
+) -> policies.EnvelopeView:
+    """A use case in `enforce` with an envelope of this size below those above it."""
     policies.create_use_case(
-        draft=policies.UseCaseDraft(slug=slug, name=slug, department=DEPARTMENT),
+        draft=policies.UseCaseDraft(slug=slug, name=slug, department=department),
         actor=scene.finops,
         now=clock.now(),
     )

@@ -1,12 +1,13 @@
 """What does one lease have free, and which calls hold money in it? In memory, ints only.
 
-Taken money is in one of five places: free, taken but not named yet, held by a named call,
-settled, gone (given back, or dropped because the call ended outside). Their sum is what was
-granted, always (P2). Nothing here reads a clock, a file or the database.
+Money is in one of six places: free, taken but not named yet, held by a named call, waiting for
+the books after its call ended, settled, gone (given back, or dropped because the call ended
+outside). Their sum is what was granted, always (P2). Nothing here reads a clock or a file.
 Source: docs/algorithms/lease-book.md.
 """
 
 import math
+from enum import Enum
 from threading import Lock
 from typing import NamedTuple
 from uuid import UUID
@@ -22,11 +23,24 @@ class BookBroken(Corrupt):
     """Was the book told something that cannot be? Fields: `what` and the amounts."""
 
 
+class Reuse(Enum):
+    """When may what a call did not use be lent again?
+
+    Somebody who does not share this host's claims may end the same call at the same time with
+    another cost. Whoever is booked first wins, and only then the remainder is known.
+    """
+
+    AT_ONCE = "at_once"
+    """Nobody else can end a call of this lease."""
+    WHEN_BOOKED = "when_booked"
+    """The remainder waits for `confirm`, or for `hear` or `drop` when another was first."""
+
+
 class Parting(NamedTuple):
     """Where did the money of a settle come from, and what became free?
 
     Units: nanos. `covered` + `excess` = the cost; `covered` was paid by the hold and, beyond
-    it, by the free part; `excess` is an overrun; `freed` went from the hold back to free.
+    it, by the free part; `excess` is an overrun; `freed` is what the hold had too much.
     """
 
     covered: int
@@ -34,15 +48,31 @@ class Parting(NamedTuple):
     freed: int
 
 
+class _Ended(NamedTuple):
+    """What did a call hold that ended here and is not booked yet; how much of it was spent,
+    how much of the remainder has been given back already? Nanos.
+    """
+
+    held: int
+    spent: int
+    given: int = 0
+
+    @property
+    def waiting(self) -> int:
+        return self.held - self.spent - self.given
+
+
 class Book:
     """What is left of one lease, and who holds what?
 
     `open` maps the sequence of a reservation to what it still holds. `good_until` is an
     instant of the holder's monotonic clock, taken before the grant was asked for (P7).
+    `waiting` is what calls that ended here may not have needed (see Reuse).
     Every method is one step for other threads; none of them waits for anything else.
     """
 
     __slots__ = (
+        "_ended",
         "_lock",
         "dropped",
         "free",
@@ -51,12 +81,21 @@ class Book:
         "granted",
         "lease",
         "open",
+        "reuse",
         "settled",
         "stopped",
         "taken",
+        "waiting",
     )
 
-    def __init__(self, *, lease: UUID, granted: int, good_until: float) -> None:
+    def __init__(
+        self,
+        *,
+        lease: UUID,
+        granted: int,
+        good_until: float,
+        reuse: Reuse = Reuse.AT_ONCE,
+    ) -> None:
         if granted < 0:
             raise BookBroken(what="a negative grant", granted=granted)
         self.lease = lease
@@ -64,6 +103,9 @@ class Book:
         self.free = granted
         self.taken = 0
         self.open: dict[int, int] = {}
+        self.reuse = reuse
+        self.waiting = 0
+        self._ended: dict[int, _Ended] = {}
         self.settled = 0
         self.given_back = 0
         self.dropped = 0
@@ -114,42 +156,78 @@ class Book:
             by_hold = min(cost, held)
             by_free = min(cost - by_hold, self.free)
             covered = by_hold + by_free
-            freed = held - by_hold if final else 0
-            if final:
-                del self.open[sequence]
-            else:
-                self.open[sequence] = held - by_hold
-            self.free += freed - by_free
+            self.free -= by_free
             self.settled += covered
-            return Parting(covered, cost - covered, freed)
+            if not final:
+                self.open[sequence] = held - by_hold
+                return Parting(covered, cost - covered, 0)
+            self._end(sequence, held, by_hold)
+            return Parting(covered, cost - covered, held - by_hold)
 
     def release(self, sequence: int) -> int:
-        """How much becomes free because this call was never billed?
+        """How much comes back because this call was never billed?
 
         Raises: NotOpen when the reservation has ended.
         """
         with self._lock:
             held = self._held(sequence)
-            del self.open[sequence]
-            self.free += held
+            self._end(sequence, held, 0)
             return held
+
+    def confirm(self, sequence: int) -> int:
+        """How much is free now that the books ended the call as this holder did?
+
+        0 when nothing of it waits here.
+        """
+        with self._lock:
+            ended = self._ended.pop(sequence, None)
+            if ended is None:
+                return 0
+            self.waiting -= ended.waiting
+            self.free += ended.waiting
+            return ended.waiting
+
+    def hear(self, sequence: int, covered: int) -> int:
+        """How much is free now that somebody else ended the call, taking so much for it?
+
+        Their ending was booked first; what was ended here meanwhile is undone.
+        Raises: NotOpen when the call is unknown or confirmed.
+        """
+        with self._lock:
+            ended = self._outside(sequence)
+            if not 0 <= covered <= ended.held:
+                raise BookBroken(what="more than was held", sequence=sequence, covered=covered)
+            back = ended.held - covered
+            given = min(ended.given, back)
+            self.settled += covered - ended.spent
+            self.given_back += given - ended.given
+            self.free += back - given
+            return back - given
 
     def drop(self, sequence: int) -> int:
         """How much left the lease with a reservation that became a hold of its own?
 
-        Raises: NotOpen when the reservation has ended.
+        Raises: NotOpen when the call is unknown or confirmed.
         """
         with self._lock:
-            held = self._held(sequence)
-            del self.open[sequence]
-            self.dropped += held
-            return held
+            gone = self._outside(sequence).waiting
+            self.dropped += gone
+            return gone
 
     def give_back(self) -> int:
-        """How much is free and leaves now? Reservations stay; what they free stays too."""
+        """How much is not used any more and leaves now? Reservations stay.
+
+        All that is free; of a stopped lease also what waits: the books take back what they
+        find, and nothing of it is lent here again.
+        """
         with self._lock:
             gone = self.free
             self.free = 0
+            if self.stopped:
+                gone += self.waiting
+                self.waiting = 0
+                for sequence, ended in self._ended.items():
+                    self._ended[sequence] = ended._replace(given=ended.held - ended.spent)
             self.given_back += gone
             return gone
 
@@ -184,13 +262,35 @@ class Book:
         """
         with self._lock:
             held = sum(self.open.values())
-            parts = (self.free, self.taken, held, self.settled, self.given_back, self.dropped)
+            gone = self.given_back + self.dropped
+            parts = (self.free, self.taken, held, self.waiting, self.settled, gone)
             if (
                 min(parts) < 0
                 or min(self.open.values(), default=0) < 0
                 or sum(parts) != self.granted
+                or self.waiting != sum(ended.waiting for ended in self._ended.values())
             ):
                 raise BookBroken(what="P2", granted=self.granted, parts=parts)
+
+    def _end(self, sequence: int, held: int, spent: int) -> None:
+        """The call is over here; its remainder is free, or waits until that is sure."""
+        del self.open[sequence]
+        if self.reuse is Reuse.AT_ONCE:
+            self.free += held - spent
+        else:
+            self._ended[sequence] = _Ended(held, spent)
+            self.waiting += held - spent
+
+    def _outside(self, sequence: int) -> _Ended:
+        """Takes out a call that ended outside: open here, or ended here but not booked."""
+        held = self.open.pop(sequence, None)
+        if held is not None:
+            return _Ended(held, 0)
+        ended = self._ended.pop(sequence, None)
+        if ended is None:
+            raise NotOpen(sequence=sequence)
+        self.waiting -= ended.waiting
+        return ended
 
     def _held(self, sequence: int) -> int:
         held = self.open.get(sequence)

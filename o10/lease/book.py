@@ -143,9 +143,19 @@ class Book:
             self.taken -= amount
             self.free += amount
 
+    def covers(self, sequence: int, cost: int) -> int:
+        """How much of this cost would `settle` cover now?
+
+        Raises: NotOpen when the reservation has ended.
+        """
+        with self._lock:
+            held = self._held(sequence)
+            return min(cost, held) + self._beyond(held, cost)
+
     def settle(self, sequence: int, cost: int, *, final: bool) -> Parting:  # noqa: FBT001
         """Who pays this attempt: the hold first, then what is free, the rest is an overrun.
 
+        A stopped lease pays from the hold only: what is free in it is on its way back.
         After a final attempt the remainder of the hold is free again; before, it stays held.
         Raises: NotOpen when the reservation has ended.
         """
@@ -154,7 +164,7 @@ class Book:
         with self._lock:
             held = self._held(sequence)
             by_hold = min(cost, held)
-            by_free = min(cost - by_hold, self.free)
+            by_free = self._beyond(held, cost)
             covered = by_hold + by_free
             self.free -= by_free
             self.settled += covered
@@ -291,6 +301,9 @@ class Book:
             raise NotOpen(sequence=sequence)
         self.waiting -= ended.waiting
         return ended
+
+    def _beyond(self, held: int, cost: int) -> int:
+        return 0 if self.stopped else min(max(cost - held, 0), self.free)
 
     def _held(self, sequence: int) -> int:
         held = self.open.get(sequence)

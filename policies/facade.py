@@ -1,5 +1,6 @@
 """Which names of spend control may other apps and the doors use?"""
 
+from ledger.facade import measure_clock_offset
 from policies.core.drafts import (
     EnvelopeChange,
     EnvelopeDraft,
@@ -22,6 +23,7 @@ from policies.operations.found_organisation import found_organisation
 from policies.operations.keep_exposure import keep_exposure
 from policies.operations.reconcile_leases import reconcile_leases
 from policies.operations.release import release
+from policies.operations.run_books import run_books
 from policies.operations.settle import settle
 from policies.operations.teller.authorizing import authorize as authorize_at
 from policies.operations.teller.ending import extend as extend_at
@@ -33,6 +35,7 @@ from policies.operations.teller.tending import Rounds, close_teller
 from policies.operations.token_keys import forget_keys
 from policies.operations.watch_balances import watch_balances
 from policies.operations.write_off import write_off_due
+from policies.queries.backlog import Backlog, backlog
 from policies.queries.conservation import Finding, check_conservation
 from policies.queries.current_policy import forget_policy
 from policies.queries.decision_pages import (
@@ -111,6 +114,7 @@ __all__ = [
     "Rounds",
     "APPEND_ONLY",
     "AsOf",
+    "Backlog",
     "BindingLimit",
     "DECISION_GRAMMAR",
     "DecisionCount",
@@ -141,6 +145,7 @@ __all__ = [
     "UseCaseView",
     "VersionLine",
     "authorize",
+    "backlog",
     "change_envelope",
     "change_use_case",
     "check_conservation",
@@ -183,10 +188,12 @@ __all__ = [
     "list_use_case_rows",
     "list_use_cases",
     "list_version_lines",
+    "measure_clock_offset",
     "numbers_below",
     "organisation",
     "reconcile_leases",
     "release",
+    "run_books",
     "settle",
     "write_off_due",
     "watch_balances",

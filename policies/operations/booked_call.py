@@ -52,7 +52,7 @@ def reservation_of(lease: UUID, sequence: int) -> UUID:
 
 
 def reservation_names(lease: UUID) -> ids.UidSeries:
-    """Which uuids have all reservations of this lease? `reservation_of`, by the number as text."""
+    """Which uuids have all reservations of this lease? `reservation_of`, by number as text."""
     return ids.UidSeries(scope="reservation", prefix=f"{lease}#", origin_ms=lease.int >> 80)
 
 

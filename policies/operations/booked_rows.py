@@ -255,22 +255,26 @@ def denial_of(
     )
 
 
-def copy_calls(cursor: Any, calls: Sequence[Call]) -> None:
-    """Writes decision and reservation of each."""
-    if not calls:
-        return
-    to.send(
-        cursor,
-        table="reservation",
-        columns=RESERVATION_COLUMNS,
-        rows=[to.row(_reservation(call)) for call in calls],
-    )
-    to.send(
-        cursor,
-        table="policies_decision_log",
-        columns=DECISION_COLUMNS,
-        rows=[to.row(_decision(call)) for call in calls],
-    )
+def copy_reservations(cursor: Any, calls: Sequence[Call]) -> None:
+    """Writes the reservation of each."""
+    if calls:
+        to.send(
+            cursor,
+            table="reservation",
+            columns=RESERVATION_COLUMNS,
+            rows=[to.row(_reservation(call)) for call in calls],
+        )
+
+
+def copy_decisions(cursor: Any, calls: Sequence[Call]) -> None:
+    """Writes the decision of each."""
+    if calls:
+        to.send(
+            cursor,
+            table="policies_decision_log",
+            columns=DECISION_COLUMNS,
+            rows=[to.row(_decision(call)) for call in calls],
+        )
 
 
 def copy_denials(cursor: Any, denials: Sequence[Denial]) -> None:

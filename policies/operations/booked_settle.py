@@ -5,6 +5,7 @@ tokens, flags and document; where it comes out otherwise, the document of the en
 Source: ledger.md section 3.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -52,6 +53,7 @@ class Attempt:
     request_hash: bytes
     cost: int
     numbers: Numbers
+    document: Mapping[str, Any]
     doc: bytes
     differs: CostDiffers | None
 
@@ -70,7 +72,11 @@ def attempt_of(
         # Its price book is gone: the usage stands, the cost is the one that was answered.
         usage = request.usage.disjoint().usage if request.usage else NOTHING_USED
         bill = Bill(cost=record.cost, usage=usage, flags=frozenset())
-    computed = hold.at_most if bill.cost is None else bill.cost
+    computed = bill.cost
+    if computed is None:
+        # What was still open when it was answered is known only while nothing happened since.
+        untouched = hold.state == "open" and not hold.settled
+        computed = hold.at_most if untouched else record.cost
     document = bill.document
     differs = None
     if computed != record.cost:
@@ -84,6 +90,7 @@ def attempt_of(
         request_hash=record.request_hash or attempt_hash(request, hold),
         cost=record.cost,
         numbers=_numbers(record, hold, bill, numbering, now),
+        document=document,
         doc=numbering.document(document),
         differs=differs,
     )

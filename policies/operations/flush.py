@@ -15,7 +15,7 @@ Source: docs/algorithms/bookkeeping.md.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -32,8 +32,9 @@ from policies.operations.booked_rows import (
     Denial,
     call_of,
     copy_answers,
-    copy_calls,
+    copy_decisions,
     copy_denials,
+    copy_reservations,
     denial_of,
 )
 from policies.operations.booked_settle import Attempt, attempt_of, overrun_of, settle_of
@@ -122,6 +123,15 @@ class _Ending:
         return self.record.cost if isinstance(self.record, Settled) else 0
 
 
+class _Step(NamedTuple):
+    """What happens in which lease? `at` = its place in the batch."""
+
+    at: int
+    offset: int
+    lease: UUID
+    what: Call | _Ending | GivenBack
+
+
 @dataclass(slots=True)
 class _Plan:
     """What is booked with this batch?"""
@@ -130,7 +140,7 @@ class _Plan:
     count: int = 0
     leases: dict[UUID, LeaseRow] = field(default_factory=dict)
     calls: dict[UUID, Call] = field(default_factory=dict)
-    steps: list[Call | _Ending | tuple[int, GivenBack]] = field(default_factory=list)
+    steps: list[_Step] = field(default_factory=list)
     endings: list[_Ending] = field(default_factory=list)
     denials: list[Denial] = field(default_factory=list)
 
@@ -225,15 +235,18 @@ def _plan(
                 now=now,
             )
             plan.calls[call.hold.id] = call
-            plan.steps.append(call)
+            plan.steps.append(_Step(at, offset, lease.id, call))
         elif isinstance(record, Settled | Released):
             ending = _ending(books, plan, at, record, holds, now)
             if ending is None:
                 break
             plan.endings.append(ending)
-            plan.steps.append(ending)
+            plan.steps.append(_Step(at, offset, ending.lease, ending))
         elif isinstance(record, GivenBack):
-            plan.steps.append((offset, record))
+            lease = plan.leases.get(UUID(bytes=record.lease))
+            if lease is None or lease.state == "expired":
+                break
+            plan.steps.append(_Step(at, offset, lease.id, record))
         elif isinstance(record, Denied):
             plan.denials.append(
                 denial_of(
@@ -402,7 +415,8 @@ def _write_own(plan: _Plan, now: datetime) -> None:
     drafts += [each.draft(now=now) for each in plan.denials if not each.folded]
     calls = list(plan.calls.values())
     with connection.cursor() as cursor:
-        copy_calls(cursor, calls)
+        copy_reservations(cursor, calls)
+        copy_decisions(cursor, calls)
         copy_denials(cursor, plan.denials)
         copy_answers(
             cursor,
@@ -418,12 +432,13 @@ def _write_shared(plan: _Plan, now: datetime) -> None:
     trees = _lock_trees(plan, effects)
     rows = _lock_rows(plan, effects)
     for step in plan.steps:
-        if isinstance(step, Call):
-            _begin(step, effects)
-        elif isinstance(step, _Ending):
-            _end(step, rows, plan, effects, now)
+        what = step.what
+        if isinstance(what, Call):
+            _begin(what, effects)
+        elif isinstance(what, _Ending):
+            _end(what, rows, plan, effects, now)
         else:
-            _give_back(*step, plan, effects, now)
+            _give_back(step.offset, what, plan, effects, now)
     if effects.drafts:
         ledger.append(effects.drafts)
     _move(trees, effects)
@@ -439,9 +454,9 @@ def _lock_trees(plan: _Plan, effects: _Effects) -> dict[int, Cells]:
     """Trees are locked where money moves; a call that only began moves none."""
     cells: dict[int, set[tuple[int, datetime]]] = {}
     for step in plan.steps:
-        if isinstance(step, Call):
+        if isinstance(step.what, Call):
             continue
-        row = plan.leases[_lease_of(step)]
+        row = plan.leases[step.lease]
         cells.setdefault(row.root, set()).update(
             zip(row.path_ids, row.path_periods, strict=True)
         )
@@ -466,19 +481,17 @@ class _Row:
 
 def _lock_rows(plan: _Plan, effects: _Effects) -> dict[UUID, _Row]:
     """Leases, then reservations; nobody can take a hold out of its lease from here on."""
-    leases = lock_leases(sorted({_lease_of(step) for step in plan.steps}))
+    leases = lock_leases(sorted({step.lease for step in plan.steps}))
     fences = sorted({row.fence for row in leases.values()})
     ended = {row[0] for row in statements.rows(READ_ENDED, [fences])}
     for lease, row in leases.items():
+        if row.state == "expired":
+            raise _Cut(at=min(step.at for step in plan.steps if step.lease == lease))
         effects.sums[lease] = _Sum(row, row.rest, row.open, int(row.fence in ended))
     before = sorted(each.reservation for each in plan.endings if each.call is None)
     if not before:
         return {}
     return {row[0]: _Row(*row[1:]) for row in statements.rows(LOCK_ROWS, [before])}
-
-
-def _lease_of(step: Call | _Ending | tuple[int, GivenBack]) -> UUID:
-    return UUID(bytes=step[1].lease) if isinstance(step, tuple) else step.lease
 
 
 def _begin(call: Call, effects: _Effects) -> None:
@@ -510,8 +523,6 @@ def _end(
     by_hold = min(cost, held)
     # Beyond its hold a call is paid by what the lease has free; more was never lent.
     if not by_hold <= covered <= min(cost, by_hold + max(0, sum_.rest - sum_.open)):
-        raise _Cut(at=ending.at)
-    if sum_.row.state == "expired":
         raise _Cut(at=ending.at)
     # Nobody would give back what becomes free in a lease whose holder is gone.
     returned = held - by_hold if sum_.ended else 0

@@ -136,6 +136,10 @@ class JournalTail:
             at = chunk.find(0, at + 1)
         return None
 
+    def size(self) -> int:
+        """How long is the journal?"""
+        return self.path.stat().st_size
+
     def skip_to(self, offset: int) -> None:
         """Reads on from there: what lies before is put aside."""
         self._reader.close()

@@ -14,13 +14,12 @@ from o10.wire.requests import (
     ServiceClass,
     UsageCounts,
 )
-from policies.facade import check_conservation
-from policies.models import AnswerLog, DecisionLog, Lease, LeaseHolder, Reservation
+from policies.models import AnswerLog, DecisionLog, LeaseHolder, Reservation
 from policies.operations.bookkeeper import Books
 from policies.operations.flush import flush
 from policies.operations.journal_tail import JournalTail
 
-from .company import CHEAP, NOW, ask, entries, let_go, make_tree, money_of, pay
+from .company import CHEAP, NOW, ask, entries, let_go, make_tree, pay
 from .scribe import Scribe
 
 pytestmark = pytest.mark.usefixtures("sound")

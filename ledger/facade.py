@@ -314,7 +314,6 @@ __all__ = [
     "prove_inclusion",
     "put_document",
     "put_documents",
-    "put_documents",
     "rates_for",
     "read_catalogue",
     "read_entry_tile",

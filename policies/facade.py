@@ -11,6 +11,7 @@ from policies.models import APPEND_ONLY, MUTABLE
 from policies.operations.authorize import authorize, dry_run
 from policies.operations.change_envelope import change_envelope
 from policies.operations.create_envelope import create_envelope
+from policies.operations.create_envelopes import BATCH_MOST, create_envelopes
 from policies.operations.create_use_case import (
     change_use_case,
     create_department,
@@ -76,6 +77,7 @@ from policies.queries.envelope_screen import (
 )
 from policies.queries.envelopes import (
     AsOf,
+    EnvelopeBatch,
     EnvelopePage,
     EnvelopeView,
     get_envelope,
@@ -114,6 +116,7 @@ __all__ = [
     "Rounds",
     "APPEND_ONLY",
     "AsOf",
+    "BATCH_MOST",
     "Backlog",
     "BindingLimit",
     "DECISION_GRAMMAR",
@@ -123,6 +126,7 @@ __all__ = [
     "DecisionLogPage",
     "DecisionRow",
     "DecisionTrail",
+    "EnvelopeBatch",
     "EnvelopeChange",
     "EnvelopeDraft",
     "EnvelopeLine",
@@ -154,6 +158,7 @@ __all__ = [
     "count_open_holds",
     "create_department",
     "create_envelope",
+    "create_envelopes",
     "create_use_case",
     "decision_filter_of",
     "dry_run",

@@ -266,17 +266,22 @@ def bind_envelope(row: Envelope, actor_id: int, now: datetime) -> None:
     ledger.bind(
         ledger.Domain.ENVELOPE,
         row.id,
-        {
-            "id": row.public,
-            "name": row.name,
-            "scope": row.scope_kind,
-            "slug": row.slug,
-            "parent": row.parent.public if row.parent else "",
-        },
+        meaning_of(row),
         ledger_id=ledger.COMPANY_LEDGER,
         actor=actor_id,
         now=now,
     )
+
+
+def meaning_of(row: Envelope) -> dict[str, Any]:
+    """What does the number of this envelope mean in the ledger?"""
+    return {
+        "id": row.public,
+        "name": row.name,
+        "scope": row.scope_kind,
+        "slug": row.slug,
+        "parent": row.parent.public if row.parent else "",
+    }
 
 
 def write_version(row: Envelope, uid: UUID, actor: Caller, reason: str, now: datetime) -> None:

@@ -66,9 +66,7 @@ def create_envelope(
     Raises: Forbidden; ValidationFailed; NotFound for the parent; EnvelopeExists,
     ChildrenFirst, ParentTakesNoChild, Overallocated (`conflict`); IdempotencyMismatch.
     """
-    check(caller=actor, action=Action.CHANGE_ENVELOPE)
-    if actor.role not in DECIDES_MONEY:
-        raise Forbidden(action=Action.CHANGE_ENVELOPE.value, role=actor.role.value)
+    check_may_create(actor)
     check_envelope(draft, now=now)
 
     def run(uid: UUID) -> list[ledger.Draft]:
@@ -104,6 +102,16 @@ def create_envelope(
     return get_envelope(envelope=made.envelope.public, now=now)
 
 
+def check_may_create(actor: Caller) -> None:
+    """May this caller make envelopes? Finance decides.
+
+    Raises: Forbidden (`forbidden`).
+    """
+    check(caller=actor, action=Action.CHANGE_ENVELOPE)
+    if actor.role not in DECIDES_MONEY:
+        raise Forbidden(action=Action.CHANGE_ENVELOPE.value, role=actor.role.value)
+
+
 def _begin(
     row: Envelope, uid: UUID, actor_id: int, reason: str, now: datetime
 ) -> list[ledger.Draft]:
@@ -133,21 +141,55 @@ def _begin(
 def _insert(draft: EnvelopeDraft, now: datetime) -> Envelope:
     scope = _scope(draft)
     parent = _parent(draft, scope)
+    row = envelope_row(
+        draft,
+        parent=parent,
+        name=scope["name"],
+        department=scope["department"],
+        use_case=scope["use_case"],
+        time_zone=ledger.ledger_of_company().time_zone,
+        now=now,
+    )
+    _check_alone(row)
+    _check_children_first(row)
+    if parent is not None:
+        check_takes_child(parent, scope_kind=row.scope_kind)
+    row.save()
+    if parent is None:
+        row.root = row.id
+        row.save(update_fields=["root"])
+    return row
+
+
+def envelope_row(
+    draft: EnvelopeDraft,
+    *,
+    parent: Envelope | None,
+    name: str,
+    department: Department | None,
+    use_case: UseCase | None,
+    time_zone: str,
+    now: datetime,
+) -> Envelope:
+    """Which row would this draft be, below this parent? Not saved, not checked.
+
+    `name` and `time_zone` are taken where the draft says none.
+    """
     start = draft.start_at
     if start is None and draft.period_kind == "rolling":
         start = now
-    row = Envelope(
+    return Envelope(
         public=ids.new_id("env"),
         parent=parent,
         root=parent.root if parent else 0,
         depth=parent.depth + 1 if parent else 0,
         scope_kind=draft.scope_kind,
-        name=draft.name or scope["name"],
+        name=draft.name or name,
         slug=draft.scope_slug or COMPANY,
-        department=scope["department"],
-        use_case=scope["use_case"],
+        department=department,
+        use_case=use_case,
         period_kind=draft.period_kind,
-        time_zone=draft.time_zone or ledger.ledger_of_company().time_zone,
+        time_zone=draft.time_zone or time_zone,
         start_at=start,
         end_at=draft.end_at,
         week_start=draft.week_start,
@@ -162,15 +204,6 @@ def _insert(draft: EnvelopeDraft, now: datetime) -> Envelope:
         created_at=now,
         updated_at=now,
     )
-    _check_alone(row)
-    _check_children_first(row)
-    if parent is not None:
-        check_takes_child(parent, scope_kind=row.scope_kind)
-    row.save()
-    if parent is None:
-        row.root = row.id
-        row.save(update_fields=["root"])
-    return row
 
 
 def _scope(draft: EnvelopeDraft) -> dict[str, Any]:

@@ -25,7 +25,8 @@ FROM policies_envelope
 WHERE parent_id = ANY(%s) AND state = ANY(%s) AND id <> %s
 GROUP BY parent_id, scope_kind, start_at, end_at
 """
-_Life = tuple[datetime | None, datetime | None]
+Life = tuple[datetime | None, datetime | None]
+"""From when until when may an envelope hold money? None = from ever, for ever."""
 
 
 class Overallocated(Conflict):
@@ -48,16 +49,16 @@ class Children:
     """
 
     kinds: set[str] = field(default_factory=set)
-    promised: dict[_Life, Nanos] = field(default_factory=dict)
+    promised: dict[Life, Nanos] = field(default_factory=dict)
 
-    def add(self, *, kind: str, life: _Life, nanos: Nanos) -> None:
+    def add(self, *, kind: str, life: Life, nanos: Nanos) -> None:
         """One more child, or several of one kind and life."""
         self.kinds.add(kind)
         self.promised[life] = self.promised.get(life, 0) + nanos
 
-    def promised_during(self, life: _Life) -> Nanos:
+    def promised_during(self, life: Life) -> Nanos:
         """How much is promised to those that live at some instant of this life?"""
-        return sum(nanos for each, nanos in self.promised.items() if _meet(each, life))
+        return sum(nanos for each, nanos in self.promised.items() if lives_meet(each, life))
 
     @property
     def promised_in_all(self) -> Nanos:
@@ -160,15 +161,16 @@ def check_takes_beside(parent: Envelope, beside: Children, *, scope_kind: str) -
 
 def overlaps(one: Envelope, other: Envelope) -> int:
     """Can both hold money at one instant? Two fixed years of one scope cannot."""
-    return int(_meet(life_of(one), life_of(other)))
+    return int(lives_meet(life_of(one), life_of(other)))
 
 
-def life_of(row: Envelope) -> _Life:
+def life_of(row: Envelope) -> Life:
     """From when until when may it hold money? None = from ever, for ever."""
     return row.start_at, row.end_at
 
 
-def _meet(one: _Life, other: _Life) -> bool:
+def lives_meet(one: Life, other: Life) -> bool:
+    """Is there an instant in both?"""
     (start, end), (other_start, other_end) = one, other
     before = end is not None and other_start is not None and end <= other_start
     after = other_end is not None and start is not None and other_end <= start

@@ -3,12 +3,17 @@
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
+from uuid import UUID
 
 import msgspec
+from django.db import connection
 
 from ledger import facade as ledger
+from o10.kernel import ids
 from o10.kernel.money import Nanos, amount_text
+from policies.core.instants import unix_ms
 from policies.core.snapshot import EnvelopeRule, Snapshot
+from policies.models import PolicyVersion
 from policies.queries.current_policy import current_policy
 from policies.queries.envelope_pages import (
     EnvelopeLine,
@@ -18,6 +23,13 @@ from policies.queries.envelope_pages import (
 )
 
 LIMIT_MOST = 500
+_BATCH = """
+SELECT v.entry_uid, e.public, e.scope_kind, e.slug, p.public
+FROM policies_envelope_version v
+JOIN policies_envelope e ON e.id = v.envelope_id
+JOIN policies_envelope p ON p.id = e.parent_id
+WHERE v.version = 1 AND v.entry_uid = ANY(%s::uuid[])
+"""
 
 
 class ScopeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +112,47 @@ class EnvelopePage(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[EnvelopeView, ...]
     next: str | None
     as_of: AsOf
+
+
+class MadeEnvelope(msgspec.Struct, frozen=True, kw_only=True):
+    """Which envelope was made for one row of a batch?"""
+
+    id: str
+    scope: ScopeView
+    parent: str
+
+
+class EnvelopeBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Which envelopes were made together, in the order they were asked for?
+
+    `policy_version` is the one they all came into force with.
+    """
+
+    items: tuple[MadeEnvelope, ...]
+    policy_version: int
+    as_of: AsOf
+
+
+def uid_in_batch(*, batch: UUID, number: int, at: datetime) -> UUID:
+    """Which uid has the entry of the envelope of this row? `at` is when the batch was made."""
+    return ids.uid(scope="envelope-row", key=f"{batch}#{number}", origin_ms=unix_ms(at))
+
+
+def get_envelope_batch(*, batch: UUID, rows: int) -> EnvelopeBatch:
+    """Which envelopes did this batch make? `batch` is the uid of its policy change's entry."""
+    policy = PolicyVersion.objects.values("version", "at").get(entry_uid=batch)
+    uids = [uid_in_batch(batch=batch, number=each, at=policy["at"]) for each in range(rows)]
+    with connection.cursor() as cursor:
+        cursor.execute(_BATCH, [uids])
+        made = {row[0]: row[1:] for row in cursor.fetchall()}
+    return EnvelopeBatch(
+        items=tuple(
+            MadeEnvelope(id=public, scope=ScopeView(kind=kind, slug=slug), parent=parent)
+            for public, kind, slug, parent in (made[uid] for uid in uids)
+        ),
+        policy_version=policy["version"],
+        as_of=AsOf(ledger_seq=ledger_position()),
+    )
 
 
 def get_envelope(*, envelope: str, now: datetime) -> EnvelopeView:

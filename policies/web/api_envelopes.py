@@ -1,4 +1,4 @@
-"""How much may be spent where? `/envelopes`: list, create, read, change."""
+"""How much may be spent where? `/envelopes`: list, create one or many, read, change."""
 
 from typing import ClassVar
 
@@ -18,8 +18,10 @@ from policies import facade
 from policies.web.serializers import (
     EnvelopeBody,
     EnvelopeChangeBody,
+    EnvelopesBody,
     envelope_change,
     envelope_draft,
+    envelope_drafts,
 )
 
 _FILTERS = {**PAGED, "use_case": "Slug: the envelopes of its path."}
@@ -69,6 +71,33 @@ class Envelopes(Door):
             key=key or "",
         )
         return _told(view, status=201)
+
+
+class EnvelopeBatches(Door):
+    """Many envelopes below a use case at once: its customers, environments or runs."""
+
+    max_bytes: ClassVar = 8 * 1024 * 1024
+    operations: ClassVar = {
+        "POST": Operation(
+            action=Action.CHANGE_ENVELOPE,
+            takes={JSON: EnvelopesBody},
+            gives={JSON: facade.EnvelopeBatch},
+            headers=KEYED,
+            status=201,
+        ),
+    }
+
+    def post(self, request: Request) -> HttpResponse:
+        """Creates up to 10,000 envelopes, all or none; every mistake is told with its row."""
+        body = self.parse(request, EnvelopesBody)
+        key = idempotency_key_of(request.META, request_id=body.request_id)
+        batch = facade.create_envelopes(
+            drafts=envelope_drafts(body, currency=facade.organisation().currency),
+            actor=caller_of(request),
+            now=clock.now(),
+            key=key or "",
+        )
+        return answer(batch, status=201)
 
 
 class OneEnvelope(Door):

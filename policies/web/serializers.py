@@ -18,6 +18,7 @@ from o10.wire import fields as f
 from policies import facade
 
 PPM = 1_000_000
+BATCH_MOST = facade.BATCH_MOST
 _MOST_THRESHOLDS = 10
 _THRESHOLD_DECIMALS = 6
 
@@ -126,6 +127,13 @@ class EnvelopeBody(_Body, kw_only=True):
     request_id: f.Name | None = None
 
 
+class EnvelopesBody(_Body, kw_only=True):
+    """Which envelopes shall be made together? Each below one that is there: `parent` its id."""
+
+    envelopes: Annotated[list[EnvelopeBody], Meta(min_length=1, max_length=BATCH_MOST)]
+    request_id: f.Name | None = None
+
+
 class EnvelopeChangeBody(_Body, kw_only=True):
     """What shall change from now on? What is left out stays; the reason is kept."""
 
@@ -214,6 +222,25 @@ def envelope_draft(body: EnvelopeBody, *, currency: str) -> facade.EnvelopeDraft
         reason=body.reason,
         **optional,
     )
+
+
+def envelope_drafts(body: EnvelopesBody, *, currency: str) -> list[facade.EnvelopeDraft]:
+    """Which drafts does this batch state, in its order?
+
+    Raises: ValidationFailed (`validation_failed`) with the mistakes of all rows.
+    """
+    drafts, errors = [], []
+    for number, row in enumerate(body.envelopes):
+        try:
+            drafts.append(envelope_draft(row, currency=currency))
+        except Rejected as refused:
+            errors += [
+                FieldError(f"/envelopes/{number}{each.pointer}", each.code, each.message)
+                for each in refused.errors
+            ]
+    if errors:
+        raise ValidationFailed(errors=errors)
+    return drafts
 
 
 def envelope_change(body: EnvelopeChangeBody, *, currency: str) -> facade.EnvelopeChange:

@@ -21,7 +21,7 @@ FINDINGS_PRINTED = 20
 
 class Command(BaseCommand):
     help = (
-        "Recompute leaves, chain, tree, checkpoints, rollups, invariants, balances and"
+        "Recompute leaves, chain, tree, checkpoints, rollups, invariants, balances, leases and"
         " reservations from the rows. Without --full from this verifier's own last checkpoint."
     )
 
@@ -86,10 +86,10 @@ class Command(BaseCommand):
 
 
 def _what_others_keep() -> list[ledger.Finding]:
-    """Balances and reservations against entries, and the price book against its hashes."""
+    """Balances, leases and reservations against entries; the price book against its hashes."""
     findings = [
         ledger.Finding(
-            code="balance_drift",
+            code=row.code,
             seq=0,
             uid="",
             column=row.column,

@@ -53,8 +53,9 @@ def two_trees(committed_books: Any) -> Iterator[Any]:
         "department": make_envelope(kind="department", slug="service", amount=2 * DOLLAR),
         "use_case": make_envelope(amount=DOLLAR),
     }
+    parent, quarter = tree["use_case"].id, DOLLAR // 4
     for slug in ("acme", "default"):
-        make_envelope(kind="customer", slug=slug, parent=tree["use_case"].id, amount=DOLLAR // 4)
+        make_envelope(kind="customer", slug=slug, parent=parent, amount=quarter)
     yield tree
     assert policies.check_conservation() == []
     assert findings_of_entries() == []

@@ -329,6 +329,124 @@ def test_a_lease_that_does_not_add_up_is_named(moves: list, what: str) -> None:
     assert what in {finding.what for finding in findings if finding.check == "I2"}
 
 
+def lent(*caps: int | None, amount: int = 500) -> Book:
+    """A ledger with one lease."""
+    book = Book().open(*caps)
+    book.write(
+        kind=Kind.LEASE,
+        held_nanos=amount,
+        lease=number("lease"),
+        env_version=book.next_version(),
+    )
+    return book
+
+
+def lose(book: Book, nanos: int) -> Book:
+    """Its holder is gone: what is left of the lease is unsettled."""
+    book.write(
+        kind=Kind.EXPIRE, held_nanos=-nanos, unsettled_nanos=nanos, lease=number("lease")
+    )
+    return book
+
+
+def late_in_lease(book: Book, name: str, cost: int) -> Book:
+    book.write(
+        kind=Kind.SETTLE,
+        amount_nanos=cost,
+        unsettled_nanos=-cost,
+        lease=number("lease"),
+        reservation=number(name),
+        attempt=1,
+        flags=LATE,
+    )
+    return book
+
+
+def give_up(book: Book, nanos: int, **more: object) -> Book:
+    book.write(
+        kind=Kind.WRITE_OFF,
+        unsettled_nanos=-nanos,
+        lease=number("lease"),
+        env_version=book.next_version(),
+        **more,
+    )
+    return book
+
+
+def test_a_lost_lease_is_proven_late_and_given_up_and_that_is_honest() -> None:
+    book = lose(lent(None, 10_000, 10_000), 500)
+    late_in_lease(book, "a", 200)
+    give_up(book, 100, reservation=number("b"))
+    give_up(book, 200)
+    replay = book.replay()
+    assert replay.findings == []
+    lease = replay.holds.leases[number("lease").bytes]
+    assert (lease.rest, lease.unsettled) == (0, 0)
+    # Taken back, the late settle is unsettled with its lease again.
+    original = next(entry for entry in book.entries if entry.kind == Kind.SETTLE)
+    book.entries.append(
+        reversing(
+            original,
+            uid=number("undo"),
+            recorded_at=book.now,
+            actor_id=1,
+            doc=book.document({"why": "drill"}),
+        )
+    )
+    replay = book.replay()
+    assert [finding.check for finding in replay.findings] == []
+    assert replay.holds.leases[number("lease").bytes].unsettled == 200
+
+
+def test_more_resolved_of_a_lease_than_expired_is_named() -> None:
+    book = late_in_lease(lose(lent(None, 10_000, 10_000), 300), "a", 301)
+    found = {(finding.check, finding.what) for finding in book.replay().findings}
+    assert ("I2", "more was resolved of a lease than expired") in found
+
+
+def test_a_settle_in_a_lease_that_does_not_balance_is_named() -> None:
+    book = lent(None, 10_000, 10_000)
+    book.settle("a", 100, 150, lease=number("lease"))
+    assert "I4" in checks(book)
+
+
+def change_place(book: Book, nanos: int, *, more: int = 0) -> Book:
+    """A call leaves the lease with its money, in one transaction; `more` is new money."""
+    version = book.next_version()
+    book.write(
+        kind=Kind.LEASE_RETURN, held_nanos=-nanos, lease=number("lease"), env_version=version
+    )
+    book.write(
+        kind=Kind.RESERVE,
+        held_nanos=nanos + more,
+        reservation=number("a"),
+        env_version=version,
+    )
+    return book
+
+
+def test_money_that_only_changes_place_is_admitted_above_a_cap_that_was_cut() -> None:
+    book = lent(None, 10_000, 10_000)
+    book.budget(3, 2, 100, limit_nanos=500)
+    assert checks(change_place(book, 200)) == []
+    # Beside it an overrun is booked: unguarded money asks nobody.
+    book.settle("a", 200, 200)
+    book.write(
+        kind=Kind.OVERRUN,
+        amount_nanos=50,
+        flags=UNGUARDED,
+        reservation=number("a"),
+        env_version=book.next_version(),
+    )
+    assert checks(book) == []
+
+
+def test_new_money_beside_it_passes_the_cap_and_is_named() -> None:
+    book = lent(None, 10_000, 10_000)
+    book.budget(3, 2, 100, limit_nanos=600)
+    assert "I1" in checks(change_place(book, 200, more=1))
+
+
 def test_an_attempt_settled_twice_is_named() -> None:
     book = Book().open(10_000, 10_000, 10_000)
     book.reserve("a", 1_000)

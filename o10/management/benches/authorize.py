@@ -10,6 +10,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.core.management import get_commands
 
+from o10.management.benches import many_children
 from o10.management.benches.drive import Request, build_request
 from o10.management.benches.load import Sample, asks, column, measure, middle, take_turns
 from o10.management.benches.provider import MODEL
@@ -40,8 +41,10 @@ def run(*, rounds: int, seconds: float = SECONDS) -> Bench:
         )
         busy = take_turns(_sides(running, scene, CONNECTIONS, seconds), rounds=rounds)
         calm = take_turns(_sides(running, scene, 1, CALM_SECONDS), rounds=rounds)
-    facts = _facts(busy, calm)
-    return Bench(name="authorize", ratios=tuple(_ratios(busy)), facts=facts)
+        ratios = _ratios(busy)
+        facts = _facts(busy, calm)
+        many, told = many_children.compare(running, scene, rounds=rounds, seconds=seconds)
+    return Bench(name="authorize", ratios=(*ratios, *many), facts=facts | told)
 
 
 def the_call(scene: Scene, slug: str) -> Request:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
+from django.core.management import get_commands
 
 from o10 import embedded
 from o10.management.benches.crew import connect
@@ -196,7 +197,7 @@ def site(
     `workers` is how many processes the plane and the web port have each. A name that this
     version does not know is left out (a plane without leases has no books to keep).
     """
-    known = _commands()
+    known = _commands(workers)
     with tempfile.TemporaryDirectory(prefix="o10-logs-") as folder:
         running = Site()
         wanted = [
@@ -311,15 +312,20 @@ def wait_until(true: Callable[[], bool], *, patience_s: float, pause_s: float = 
     return time.monotonic() - begun
 
 
-def _commands() -> dict[str, tuple[list[str], int]]:
-    """Command line and port of every server that `o10 up` starts, by our name."""
+def _commands(workers: int) -> dict[str, tuple[list[str], int]]:
+    """Command line and port of every server that `o10 up` starts, by its name there."""
     ports = {PLANE: free_port(), WEB: free_port()}
-    options = {"host": "127.0.0.1", "port": ports[WEB], "policy_port": ports[PLANE]}
-    known: dict[str, tuple[list[str], int]] = {}
-    for child in up._children(options):
-        name = BOOKS if "keep_books" in child.command else child.name
-        known[name] = (child.command, ports.get(name, 0))
-    return known
+    options = {
+        "host": "127.0.0.1",
+        "port": ports[WEB],
+        "policy_port": ports[PLANE],
+        "plane_workers": workers,
+    }
+    return {
+        child.name: (child.command, ports.get(child.name, 0))
+        for child in up._children(options)
+        if child.name != BOOKS or child.command[-1] in get_commands()
+    }
 
 
 def _with(command: Sequence[str], option: str, value: str) -> list[str]:

@@ -106,8 +106,10 @@ def cost_of(usage: Usage, rates: Rates) -> CostLines:
     """
     lines, unknown = [], []
     for token_class, quantity in usage.items():
+        if quantity == 0:
+            continue
         price = rates.price_of(token_class)
-        if quantity == 0 or (token_class is TokenClass.REQUEST and price == 0):
+        if price == 0 and token_class is TokenClass.REQUEST:
             continue
         if price is None:
             unknown.append(token_class)

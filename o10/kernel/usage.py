@@ -8,6 +8,7 @@ not at all. `disjoint` turns nested counts into classes that add up to the provi
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 
 
 class TokenClass(StrEnum):
@@ -43,6 +44,11 @@ OUTPUT_CLASSES = (
     TokenClass.AUDIO_OUTPUT,
     TokenClass.IMAGE_OUTPUT,
 )
+_CLASSES = tuple(TokenClass)
+# All fields at once: a usage is looked through on every call.
+_counts = attrgetter(*(each.value for each in TokenClass))
+_inputs = attrgetter(*(each.value for each in INPUT_CLASSES))
+_outputs = attrgetter(*(each.value for each in OUTPUT_CLASSES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +73,19 @@ class Usage:
     request: int = 0
 
     def __post_init__(self) -> None:
-        for token_class, quantity in self.items():
-            if quantity < 0:
-                raise ValueError(f"{token_class} is negative: {quantity}")
+        if min(_counts(self)) < 0:
+            name, quantity = next(each for each in self.items() if each[1] < 0)
+            raise ValueError(f"{name} is negative: {quantity}")
 
     @property
     def total_input(self) -> int:
         """How many input tokens of all classes? Long-context thresholds compare with it."""
-        return sum(self.of(token_class) for token_class in INPUT_CLASSES)
+        return sum(_inputs(self))
 
     @property
     def total_output(self) -> int:
         """How many output tokens of all classes?"""
-        return sum(self.of(token_class) for token_class in OUTPUT_CLASSES)
+        return sum(_outputs(self))
 
     def of(self, token_class: TokenClass) -> int:
         """How many units of this class?"""
@@ -87,8 +93,7 @@ class Usage:
 
     def items(self) -> Iterator[tuple[TokenClass, int]]:
         """Which units of which class, in the order of TokenClass, zeros included?"""
-        for token_class in TokenClass:
-            yield token_class, self.of(token_class)
+        return zip(_CLASSES, _counts(self), strict=True)
 
     def __add__(self, other: "Usage") -> "Usage":
         names = [field.name for field in fields(self)]

@@ -125,7 +125,8 @@ class ProxyCall:
 
     Shape: `reservation` token (else id) of the hold, None when nothing is held; `name` what o10
     calls the model it is held for; `began` and `done_at` monotonic seconds. `failed` counts
-    attempts that have failed; the number of the one in flight is one more.
+    attempts that have failed; the number of the one in flight is one more. `stream` is the
+    proxy's own stream object, once it is read.
     """
 
     id: str
@@ -145,8 +146,7 @@ class ProxyCall:
     in_flight: bool = False
     unknown: bool = False
     pieces: int = 0
-    told_usage: bool = False
-    counted_pieces: bool = False
+    stream: Any = None
     response_usage: dict[str, int] | None = None
     done_at: float | None = None
     ended: bool = False
@@ -178,7 +178,7 @@ class ProxyCall:
         self.in_flight = True
         self.served = name
         self.pieces = 0
-        self.told_usage = False
+        self.stream = None
 
     def after_failure(self, bill: Bill) -> None:
         """The attempt has failed."""

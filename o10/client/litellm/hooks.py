@@ -378,14 +378,11 @@ class O10Guard(CustomLogger):
             async for piece in response:
                 yield piece
             return
+        call.stream = response
         try:
             async for piece in response:
                 call.pieces += 1
-                if getattr(piece, "usage", None) is not None:
-                    call.told_usage = True
                 yield piece
-            # Only OpenAI's pieces carry the provider's usage in the open.
-            call.counted_pieces = hasattr(piece, "choices") if call.pieces else False
         finally:
             call.done_at = monotonic()
 

@@ -50,21 +50,30 @@ def usage_of(
     """How many tokens of which class? None when the provider did not say.
 
     A stream the client left is settled by what had come: LiteLLM's count of the pieces, and
-    the input as it was counted before the call, whichever is more.
+    the input as it was counted before the call, if that is more. Nothing had come: not known.
     """
     told = _mapping(log.get("metadata")).get("usage_object") or _get(response, "usage")
     counts = usage_in(told).counts if told is not None else None
     if counts is None or not counts.get("input_tokens", 0) + counts.get("output_tokens", 0):
         return None
     counts = with_hour_writes(counts, told)
-    if gone and not call.told_usage:
-        counts["input_tokens"] = max(
-            counts["input_tokens"], int(call.asked.get("input_tokens") or 0)
-        )
+    if call.stream is None or not counted_by_proxy(call.stream):
         return counts
-    if call.counted_pieces and call.pieces and not call.told_usage:
+    if not gone or not call.pieces or not counts.get("output_tokens"):
         return None
-    return counts
+    known = int(call.asked.get("input_tokens") or 0)
+    return counts | {"input_tokens": max(counts["input_tokens"], known)}
+
+
+def counted_by_proxy(stream: Any) -> bool:
+    """Did LiteLLM count the text of this stream, for want of the provider's usage?
+
+    Its stream keeps the pieces as they came; the usage of the provider is in one of the last.
+    """
+    pieces = _get(stream, "chunks")
+    if not isinstance(pieces, list):
+        return False
+    return all(_get(piece, "usage") is None for piece in reversed(pieces))
 
 
 def with_hour_writes(counts: dict[str, int], told: Any) -> dict[str, int]:

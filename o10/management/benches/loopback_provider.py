@@ -1,10 +1,10 @@
 """What does a model provider answer, and what does it really bill? One of our own, on loopback.
 
 Speaks enough of the OpenAI API for a proxy to take it for one: chat completions (with
-streams), completions and embeddings. Fixed usage and delay, so that two runs cost the same;
-each model can misbehave in its own way; every call is recorded with what was asked and what
-is billed for it. That record is the judge of the tests, hence nothing here knows o10: standard
-library only, and it runs as a script in a process of its own.
+streams), completions, responses and embeddings. Fixed usage and delay, so that two runs cost
+the same; each model can misbehave in its own way; every call is recorded with what was asked
+and what is billed for it. That record is the judge of the tests, hence nothing here knows o10:
+standard library only, and it runs as a script in a process of its own.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+CAP_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 LIMIT_BYTES = 32 * 1024 * 1024
 MODES = ("steady", "deaf", "silent", "drops", "fails", "flaky", "hangs")
 """steady keeps `max_tokens`; deaf ignores it; silent reports no usage; drops ends a stream in
@@ -126,9 +127,7 @@ class Provider:
         return {"ok": True}
 
     def _note(self, path: str, asked: dict[str, Any], size: int) -> Call:
-        field = next(
-            (name for name in ("max_completion_tokens", "max_tokens") if asked.get(name)), ""
-        )
+        field = next((name for name in CAP_FIELDS if asked.get(name)), "")
         call = Call(
             number=len(self.calls),
             path=path,
@@ -171,6 +170,11 @@ class Provider:
         limit = call.max_tokens or manner.default_max_tokens
         size = manner.completion_tokens
         output = (size if manner.mode == "deaf" else min(limit, size)) * call.n
+        if call.path.endswith("/responses"):
+            call.billed_output, call.outcome, call.status = output, "answered", 200
+            _answer(writer, 200, _response(call, output))
+            await writer.drain()
+            return True
         if call.stream:
             return await _stream(call, manner, asked, output, reader, writer)
         call.billed_output, call.outcome, call.status = output, "answered", 200
@@ -281,6 +285,35 @@ def _completion(call: Call, manner: Manner, output: int) -> dict[str, Any]:
     if manner.mode != "silent":
         told["usage"] = _usage(call, manner, output)
     return told
+
+
+def _response(call: Call, output: int) -> dict[str, Any]:
+    text = {"type": "output_text", "text": "ok", "annotations": []}
+    said = {
+        "type": "message",
+        "id": f"msg_{call.number}",
+        "role": "assistant",
+        "status": "completed",
+        "content": [text],
+    }
+    return {
+        "id": f"resp_{call.number}",
+        "object": "response",
+        "created_at": 1_700_000_000,
+        "status": "completed",
+        "model": call.model,
+        "output": [said],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": call.billed_input,
+            "output_tokens": output,
+            "total_tokens": call.billed_input + output,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": 0},
+        },
+    }
 
 
 def _usage(call: Call, manner: Manner, output: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from o10.kernel import ids
 from policies.operations import statements
 from policies.operations.balances import raise_version
 from policies.operations.leases import (
+    GRACE,
     LeaseChange,
     LeaseRow,
     change_leases,
@@ -39,9 +40,14 @@ def lock_with_lease(seen: Hold) -> tuple[Hold, LeaseRow | None]:
     return hold, lease_row if hold.lease else None
 
 
-def holder_keeps(lease_row: LeaseRow) -> int:
-    """Does a living holder keep this lease in its memory? 1 = yes, so it must be told."""
-    return int(lease_row.state in ("open", "draining")) and holder_lives(lease_row.fence)
+def holder_keeps(lease_row: LeaseRow, *, now: datetime) -> int:
+    """Does a living holder keep this lease in its memory? 1 = yes, so it must be told.
+
+    Not when it ended, and not when it let the lease run out.
+    """
+    if lease_row.state not in ("open", "draining") or now > lease_row.expires_at + GRACE:
+        return 0
+    return holder_lives(lease_row.fence)
 
 
 def detach(

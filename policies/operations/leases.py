@@ -8,7 +8,7 @@ lock. Whoever changes a lease writes the entry that says so in the same transact
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,8 @@ from policies.core.lending import LeaseSums
 from policies.operations import statements
 from policies.operations.balances import Cells
 
+GRACE = timedelta(seconds=5)
+"""Between the end of a lease and its expiry: what its holder still writes is on its way."""
 CHANNEL = "o10_plane"
 """Where holders listen for what happened outside of them."""
 

@@ -18,6 +18,7 @@ from policies.operations import statements
 from policies.operations.balances import Move, lock, move
 from policies.operations.expire import NotDue
 from policies.operations.leases import (
+    GRACE,
     LeaseChange,
     LeaseRow,
     change_leases,
@@ -25,8 +26,6 @@ from policies.operations.leases import (
     lock_lease,
 )
 
-GRACE = timedelta(seconds=5)
-"""Between the end of a lease and its expiry: what its holder still writes is on its way."""
 WINDOW = timedelta(hours=24)
 """How long the money of a lost lease waits for a proof (product.md section 6)."""
 BATCH = 100

@@ -91,7 +91,7 @@ def book_release(
     if hold.state not in ("open", "expired"):
         _check_answered(hold, uid)
     detached: list[ledger.Draft] = []
-    if lease_row and hold.state == "open" and not holder_keeps(lease_row):
+    if lease_row and hold.state == "open" and not holder_keeps(lease_row, now=now):
         hold, detached = detach(hold=hold, lease_row=lease_row, version=locked.version, now=now)
     if lease_row and hold.lease:
         change, back = _leave(hold, lease_row, now)

@@ -1,8 +1,9 @@
 """How does money that nobody uses leave a lease? Given back by its holder, or when it ended.
 
 One rule for the bookkeeper, the reconciler and whoever closes a lease: never more than is lent
-and not in a reservation that the books know of. What expired already is written off instead:
-its holder has proven that nobody used it.
+and not in a reservation that the books know of. Of a lease that expired nothing comes back
+before its journal is read to the end: others may draw on what is unsettled by their tokens.
+Then what nobody used is written off at once.
 """
 
 from dataclasses import dataclass, field
@@ -33,13 +34,12 @@ def give_back(
     """What leaves the lease when its holder does not use `amount` any more?
 
     At most what is lent and in no known reservation (`lease_row.open`); a call that ended
-    outside may have taken its money along already. Of an expired lease, what is unsettled.
+    outside may have taken its money along already. Of an expired lease, nothing.
     `key` tells it from other returns of the lease; `version` is that of its tree.
     Units: nanos.
     """
-    back = max(0, min(amount, lease_row.rest - lease_row.open))
-    proven = max(0, min(amount - back, lease_row.unsettled))
-    return _parted(lease_row, back, proven, key, version, now)
+    spare = 0 if lease_row.state == "expired" else lease_row.rest - lease_row.open
+    return _parted(lease_row, max(0, min(amount, spare)), 0, key, version, now)
 
 
 def finish_lease(

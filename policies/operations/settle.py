@@ -163,8 +163,12 @@ def book_attempt(
     if hold.state in ("settled", "released"):
         raise ReservationFinalized(id=ids.id_of("rsv", hold.id), state=hold.state)
     detached: list[ledger.Draft] = []
-    if lease_row and hold.state == "open" and not (request.final and holder_keeps(lease_row)):
-        hold, detached = detach(hold=hold, lease_row=lease_row, version=locked.version, now=now)
+    if lease_row and hold.state == "open":
+        stays = request.final and holder_keeps(lease_row, now=now)
+        if not stays:
+            hold, detached = detach(
+                hold=hold, lease_row=lease_row, version=locked.version, now=now
+            )
     cost = hold.at_most if bill.cost is None else bill.cost
     late = hold.state in ("expired", "written_off")
     if lease_row and hold.lease:

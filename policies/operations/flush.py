@@ -219,7 +219,12 @@ def _plan(
     }
     plan.leases = find_leases(list(named)) if named else {}
     repeated = books.repeated(tail, records)
-    holds = _holds_before(books, records)
+    names = {
+        at: reservation_of(UUID(bytes=record.lease), record.sequence)
+        for at, (_, record) in enumerate(records)
+        if isinstance(record, Settled | Released)
+    }
+    holds = _holds_before(books, records, names)
     for at, (offset, record) in enumerate(records):
         if isinstance(record, Reserved):
             lease = plan.leases.get(UUID(bytes=record.lease))
@@ -237,7 +242,7 @@ def _plan(
             plan.calls[call.hold.id] = call
             plan.steps.append(_Step(at, offset, lease.id, call))
         elif isinstance(record, Settled | Released):
-            ending = _ending(books, plan, at, record, holds, now)
+            ending = _ending(books, plan, at, record, names[at], holds, now)
             if ending is None:
                 break
             plan.endings.append(ending)
@@ -262,14 +267,16 @@ def _plan(
     return plan
 
 
-def _holds_before(books: Books, records: Sequence[tuple[int, Record]]) -> dict[UUID, Hold]:
+def _holds_before(
+    books: Books, records: Sequence[tuple[int, Record]], names: dict[int, UUID]
+) -> dict[UUID, Hold]:
     """Which holds are settled here that were booked before? From memory, else from rows."""
     begun = {
         (record.lease, offset) for offset, record in records if isinstance(record, Reserved)
     }
     named = [
-        reservation_of(UUID(bytes=record.lease), record.sequence)
-        for _, record in records
+        names[at]
+        for at, (_, record) in enumerate(records)
         if isinstance(record, Settled) and (record.lease, record.sequence) not in begun
     ]
     found = {each: books.holds[each] for each in named if each in books.holds}
@@ -282,12 +289,12 @@ def _ending(
     plan: _Plan,
     at: int,
     record: Settled | Released,
+    reservation: UUID,
     holds: dict[UUID, Hold],
     now: datetime,
 ) -> _Ending | None:
     """None = not with the batch."""
     lease = UUID(bytes=record.lease)
-    reservation = reservation_of(lease, record.sequence)
     call = plan.calls.get(reservation)
     row = plan.leases.get(lease)
     if row is None or row.state == "expired" or (call is not None and call.state != "open"):

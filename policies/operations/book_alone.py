@@ -3,8 +3,7 @@
 Its hold was taken out of the lease, or ended, by another host; its lease has expired; more was
 paid out of it than it had. What was spent is booked whatever happened: by the hold there is
 now, late, or unguarded. The first ending wins; the same ending twice is booked once.
-What the holder paid out of the lease in its memory, and the books do not take from there, goes
-back from the lease.
+What the holder paid from what its lease had free, and the books do not take there, goes back.
 """
 
 from dataclasses import replace
@@ -140,7 +139,7 @@ def _settle(
             ledger_id=ledger.COMPANY_LEDGER, hashes={attempt.uid: attempt.request_hash}
         )
         if record.journal == tail.fence:
-            _square(tail, offset, record, own.id, now)
+            _square(tail, offset, record, own.amount, now)
         if taken:
             _say(tail, record, "settle_booked_before")
         else:
@@ -180,34 +179,16 @@ def _book(attempt: Attempt, hold: Hold, currency: str, now: datetime) -> list[le
         ]
 
 
-def _square(
-    tail: JournalTail, offset: int, record: Settled, reservation: UUID, now: datetime
-) -> None:
-    """What the holder paid out of the lease, and the books will not take there, goes back.
+def _square(tail: JournalTail, offset: int, record: Settled, held: int, now: datetime) -> None:
+    """What the holder paid beyond the hold, and the books do not take there, goes back.
 
-    Everybody who changes the reservation holds its tree: what is read here stays.
+    The hold itself is squared by the holder, who was told how the call ended.
     """
-    lease = _lease(record)
-    locked = lock(lease.cells)
-    lease = lock_lease(lease.id)
-    own = find_holds([reservation])[reservation]
-    surplus = record.covered - _taken(record, own, lease)
+    surplus = record.covered - min(record.cost, held)
     if surplus > 0:
-        _return(lease, surplus, tail, offset, locked.version, now)
-
-
-def _taken(record: Settled, own: Hold, lease: LeaseRow) -> int:
-    """How much of this settle leaves the lease by the books, before or now? Nanos."""
-    if own.alias_of is not None or own.state == "released":
-        return 0
-    if own.lease is None:
-        return own.amount
-    if own.state == "settled":
-        return min(own.settled, own.amount)
-    if own.state == "open" and lease.state != "expired":
-        return min(record.cost, own.open, lease.rest)
-    # Its lease has expired: what the call held is resolved there.
-    return record.covered
+        lease = _lease(record)
+        locked = lock(lease.cells)
+        _return(lock_lease(lease.id), surplus, tail, offset, locked.version, now)
 
 
 def _release(books: Books, tail: JournalTail, record: Released, now: datetime) -> None:

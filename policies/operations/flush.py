@@ -41,6 +41,7 @@ from policies.operations.booked_settle import Attempt, attempt_of, overrun_of, s
 from policies.operations.bookkeeper import Books
 from policies.operations.journal_tail import JournalTail
 from policies.operations.leases import (
+    CHANNEL,
     LeaseChange,
     LeaseRow,
     change_leases,
@@ -53,6 +54,8 @@ from policies.operations.reservations import Hold, find_holds
 MOST: Final = 500
 """Records of one batch."""
 
+GONE: Final = frozenset({"expired", "closed"})
+"""States of a lease in which it pays for nothing."""
 TOLD_AT_ONCE: Final = 90
 """Endings in one signal: PostgreSQL carries 8,000 bytes."""
 
@@ -71,10 +74,15 @@ WHERE r.id = c.id
 READ_ENDED = """
 SELECT fence FROM lease_holder WHERE fence = ANY(%s::bigint[]) AND ended_at IS NOT NULL
 """
+# Told last: what ended outside of the holder is told before that its own endings are booked.
 MOVE_HOLDER = """
-UPDATE lease_holder SET booked_to = %s, booked_at = coalesce(%s, booked_at),
-    put_aside = put_aside + %s, differing = differing + %s
-WHERE fence = %s AND booked_to = %s
+WITH moved AS (
+    UPDATE lease_holder SET booked_to = %s, booked_at = coalesce(%s, booked_at),
+        put_aside = put_aside + %s, differing = differing + %s
+    WHERE fence = %s AND booked_to = %s
+    RETURNING fence, booked_to)
+SELECT pg_notify(%s, json_build_object('k', 'booked', 'f', fence, 'to', booked_to)::text)
+FROM moved
 """
 
 
@@ -185,6 +193,7 @@ def move_holder(
             differing,
             tail.fence,
             tail.booked_to,
+            CHANNEL,
         ],
     )
     if cursor.rowcount != 1:
@@ -228,7 +237,7 @@ def _plan(
     for at, (offset, record) in enumerate(records):
         if isinstance(record, Reserved):
             lease = plan.leases.get(UUID(bytes=record.lease))
-            if lease is None or lease.state == "expired":
+            if lease is None or lease.state in GONE:
                 break
             call = call_of(
                 offset=offset,
@@ -249,7 +258,7 @@ def _plan(
             plan.steps.append(_Step(at, offset, ending.lease, ending))
         elif isinstance(record, GivenBack):
             lease = plan.leases.get(UUID(bytes=record.lease))
-            if lease is None or lease.state == "expired":
+            if lease is None or lease.state in GONE:
                 break
             plan.steps.append(_Step(at, offset, lease.id, record))
         elif isinstance(record, Denied):
@@ -297,7 +306,7 @@ def _ending(
     lease = UUID(bytes=record.lease)
     call = plan.calls.get(reservation)
     row = plan.leases.get(lease)
-    if row is None or row.state == "expired" or (call is not None and call.state != "open"):
+    if row is None or row.state in GONE or (call is not None and call.state != "open"):
         return None
     ending = _Ending(at, record, lease, reservation, call)
     if isinstance(record, Settled):
@@ -492,7 +501,7 @@ def _lock_rows(plan: _Plan, effects: _Effects) -> dict[UUID, _Row]:
     fences = sorted({row.fence for row in leases.values()})
     ended = {row[0] for row in statements.rows(READ_ENDED, [fences])}
     for lease, row in leases.items():
-        if row.state == "expired":
+        if row.state in GONE:
             raise _Cut(at=min(step.at for step in plan.steps if step.lease == lease))
         effects.sums[lease] = _Sum(row, row.rest, row.open, int(row.fence in ended))
     before = sorted(each.reservation for each in plan.endings if each.call is None)

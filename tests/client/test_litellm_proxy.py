@@ -360,13 +360,20 @@ def test_a_client_that_leaves_before_the_first_piece_leaves_nothing_held(
     guarded: Proxy, company: Company, provider: Upstream
 ) -> None:
     slug = company.use_case("lt-gone-early")
-    provider.behave(slow={"prompt_tokens": 100, "completion_tokens": 40, "delay_ms": 1_500})
+    provider.behave(
+        slow={
+            "prompt_tokens": 100,
+            "completion_tokens": 40,
+            "delay_ms": 1_500,
+            "chunk_ms": 100,
+        }
+    )
     provider.forget()
     body = chat("slow", max_tokens=50, stream=True)
     with pytest.raises(TimeoutError):
         say(guarded, "/v1/chat/completions", body, key=f"sk-for-{slug}", timeout_s=0.7)
     now = company.wait_settled(slug, seconds=60)
-    assert now["settled"] >= billed(provider.calls())
+    assert now["settled"] >= billed(provider.calls()) - 2 * OUTPUT > 0
 
 
 def test_a_client_that_does_not_wait_for_an_answer_is_settled_all_the_same(

@@ -20,12 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from o10.client.litellm.hooks import O10Guard
+    from o10.client.litellm.settling import Left
 
-__all__ = ["O10Guard"]
+__all__ = ["Left", "O10Guard"]
 
 
 def __getattr__(name: str) -> Any:
     """Loads the guard, and with it LiteLLM, at first use."""
+    if name == "Left":
+        from o10.client.litellm.settling import Left
+
+        return Left
     if name != "O10Guard":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from o10.client.litellm.hooks import O10Guard

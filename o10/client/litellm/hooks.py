@@ -42,7 +42,7 @@ from o10.client.litellm.metering import (
 from o10.client.litellm.names import Deployment, Names, deployment_of
 from o10.client.litellm.payer import KeyFacts, Payers, described
 from o10.client.litellm.payer import Refused as NoPayer
-from o10.client.litellm.settling import settle_fields
+from o10.client.litellm.settling import Left, settle_fields
 from o10.kernel.errors import Missing, O10Error, ReservationFinalized, TokenInvalid
 from o10.wire.decisions import Decision
 from o10.wire.reasons import Reason
@@ -78,6 +78,7 @@ class O10Guard(CustomLogger):
         pass_call_types: Iterable[str] = (),
         input_margin_percent: int = 10,
         image_tokens: int = 1_600,
+        left: Left = Left.AS_COUNTED,
         patience: Patience = Patience(total_s=3.0),  # noqa: B008 - frozen
         fail_mode: Mapping[str, FailMode] = _NOWHERE,  # type: ignore[assignment]
         default_fail_mode: FailMode = FailClosed(),  # noqa: B008 - frozen
@@ -87,7 +88,8 @@ class O10Guard(CustomLogger):
         """`base_url` and `key` of the decision plane; `use_cases` as `Payers`.
 
         `models` turns names of the proxy into o10's, `groups` o10's into groups of the proxy.
-        `pass_call_types` are unbounded types that go without a check (`image_generation`).
+        `pass_call_types` are unbounded types that go without a check (`image_generation`);
+        `left` what is booked for a stream whose client left.
         A client of one's own takes the place of `base_url` to `state_dir`.
         """
         super().__init__()
@@ -104,6 +106,7 @@ class O10Guard(CustomLogger):
         self._pass = frozenset(map(plain_type, pass_call_types))
         self._margin = input_margin_percent
         self._image_tokens = image_tokens
+        self._left = left
         self._calls: dict[str, ProxyCall] = {}
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -324,6 +327,7 @@ class O10Guard(CustomLogger):
                 response=response_obj,
                 began=start_time,
                 ended=end_time,
+                left=self._left,
             )
         except Exception as error:  # noqa: BLE001 - a shape we do not know is settled as unknown
             _log.error("usage could not be read: %s", type(error).__name__)

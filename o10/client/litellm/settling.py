@@ -9,6 +9,7 @@ they are settled as not known. Its cost is evidence beside our own price.
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, Final
 
 from o10.client.litellm.attempts import ProxyCall
@@ -19,8 +20,23 @@ _LONGEST_MS: Final = 86_400_000
 _LONGEST_WORD: Final = 64
 
 
+class Left(StrEnum):
+    """What is booked for a stream whose client left, when the provider told no usage?"""
+
+    AS_COUNTED = "as_counted"
+    """What had come, counted by the proxy. What the provider made meanwhile is missing."""
+    AS_HELD = "as_held"
+    """The worst case, as estimated: never too little."""
+
+
 def settle_fields(
-    *, call: ProxyCall, kwargs: Mapping[str, Any], response: Any, began: Any, ended: Any
+    *,
+    call: ProxyCall,
+    kwargs: Mapping[str, Any],
+    response: Any,
+    began: Any,
+    ended: Any,
+    left: Left = Left.AS_COUNTED,
 ) -> dict[str, Any]:
     """Which fields of `Settle` does this success event fill?"""
     log = _mapping(kwargs.get("standard_logging_object"))
@@ -34,7 +50,7 @@ def settle_fields(
     if log.get("cache_hit") is True or kwargs.get("cache_hit") is True:
         return fields | {"cache": "edge"}
     fields |= {
-        "usage": usage_of(call=call, log=log, response=response, gone=gone),
+        "usage": usage_of(call=call, log=log, response=response, left=left if gone else None),
         "service_tier": _word(_get(response, "service_tier")),
         "provider_request_id": _word(log.get("id")),
         "model": call.served if call.served and call.served != call.name else None,
@@ -45,12 +61,13 @@ def settle_fields(
 
 
 def usage_of(
-    *, call: ProxyCall, log: Mapping[str, Any], response: Any, gone: object
+    *, call: ProxyCall, log: Mapping[str, Any], response: Any, left: Left | None
 ) -> dict[str, int] | None:
     """How many tokens of which class? None when the provider did not say.
 
     A stream the client left is settled by what had come: LiteLLM's count of the pieces, and
     the input as it was counted before the call, if that is more. Nothing had come: not known.
+    `left` None = the client stayed.
     """
     told = _mapping(log.get("metadata")).get("usage_object") or _get(response, "usage")
     counts = usage_in(told).counts if told is not None else None
@@ -59,7 +76,7 @@ def usage_of(
     counts = with_hour_writes(counts, told)
     if call.stream is None or not counted_by_proxy(call.stream):
         return counts
-    if not gone or not call.pieces or not counts.get("output_tokens"):
+    if left is not Left.AS_COUNTED or not counts.get("output_tokens"):
         return None
     known = int(call.asked.get("input_tokens") or 0)
     return counts | {"input_tokens": max(counts["input_tokens"], known)}

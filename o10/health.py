@@ -31,6 +31,8 @@ MOST_SEAL_LAG_S = 5.0
 """Seconds an entry may wait for its position; the alarm of the ledger's design."""
 MOST_SILENCE_OF_WORKER = timedelta(seconds=60)
 """The tail of the ledger is verified every two seconds by a job."""
+MOST_BOOKING_LAG_S = 10.0
+"""Seconds what a process answered may wait for the books, which look every second."""
 JOBS_QUEUE = "celery"
 MILLION = 1_000_000
 _SHARES_OF = timedelta(hours=24)
@@ -77,8 +79,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
 def list_parts(*, now: datetime) -> list[Part]:
     """Which parts must work, in the order in which one needs the other?
 
-    Shape: database, migrations, ledger, sealer, worker; after the first that is away the rest
-    is not asked.
+    Shape: database, migrations, ledger, sealer, worker, books; after the first that is away
+    the rest is not asked.
     """
     parts: list[Part] = []
     checks: tuple[tuple[str, Callable[[datetime], str]], ...] = (
@@ -87,6 +89,7 @@ def list_parts(*, now: datetime) -> list[Part]:
         ("ledger", _ledger),
         ("sealer", _sealer),
         ("worker", _worker),
+        ("books", _books),
     )
     for name, check in checks:
         try:
@@ -107,6 +110,7 @@ def list_samples(*, now: datetime) -> list[Sample]:
     broken = ledger.seal_badge(now=now).state == "broken"
     currency = ledger.ledger_of_company().currency
     holds = policies.hold_figures(now=now)
+    leases = policies.lease_figures(now=now)
     samples = [
         Sample(telemetry.SEAL_LAG, seal.lag_seconds),
         Sample(telemetry.UNSEALED, seal.waiting),
@@ -116,6 +120,12 @@ def list_samples(*, now: datetime) -> list[Sample]:
         Sample(telemetry.HELD, holds.held_nanos, (currency,)),
         Sample(telemetry.HELD_OVERDUE, holds.overdue_nanos, (currency,)),
         Sample(telemetry.UNSETTLED, holds.unsettled_nanos, (currency,)),
+        Sample(telemetry.LEASED, leases.leased_nanos, (currency,)),
+        Sample(telemetry.STRANDED, leases.stranded_nanos, (currency,)),
+        Sample(telemetry.HOLDERS, leases.holders),
+        Sample(telemetry.BOOKING_LAG, leases.lag_seconds),
+        Sample(telemetry.PUT_ASIDE, leases.put_aside),
+        Sample(telemetry.BROKEN_INVARIANTS, len(policies.check_invariants())),
     ]
     samples += [
         Sample(telemetry.DECISIONS, count, (outcome, reason))
@@ -227,6 +237,21 @@ def _worker(now: datetime) -> str:
     if newest is not None and now - newest.finished_at <= MOST_SILENCE_OF_WORKER:
         return ""
     return "no job has run lately; are worker and beat running?"
+
+
+def _books(now: datetime) -> str:
+    """P1 to P8 on the live database, and is what was answered booked?"""
+    broken = policies.check_invariants()
+    if broken:
+        first = broken[0]
+        return (
+            f"{first.rule} is broken: {first.where}, {first.column}: expected"
+            f" {first.expected}, found {first.found}; run ledger_verify"
+        )
+    lag = policies.lease_figures(now=now).lag_seconds
+    if lag > MOST_BOOKING_LAG_S:
+        return f"what was answered {lag:.0f} s ago is not booked; is keep_books running?"
+    return ""
 
 
 def _json(told: object, *, status: int) -> HttpResponse:

@@ -167,6 +167,26 @@ UNSETTLED = MetricName(
     "Worst case of expired holds without an answer.",
     ("currency",),
 )
+LEASED = MetricName(
+    "o10_leased_nanos",
+    MetricKind.GAUGE,
+    "Money lent to processes, not yet spent or returned.",
+    ("currency",),
+)
+HOLDERS = MetricName(
+    "o10_lease_holders", MetricKind.GAUGE, "Processes that may spend leased money."
+)
+BOOKING_LAG = MetricName(
+    "o10_booking_lag_seconds",
+    MetricKind.GAUGE,
+    "How long what a process answered may have waited for the books.",
+)
+PUT_ASIDE = MetricName(
+    "o10_put_aside_records", MetricKind.GAUGE, "Records of journals that could not be booked."
+)
+BROKEN_INVARIANTS = MetricName(
+    "o10_broken_invariants", MetricKind.GAUGE, "Breaches of P1 to P8 in the books; 0 is right."
+)
 STRANDED = MetricName(
     "o10_stranded_lease_nanos",
     MetricKind.GAUGE,
@@ -192,7 +212,12 @@ METRICS = (
     HELD,
     HELD_OVERDUE,
     UNSETTLED,
+    LEASED,
     STRANDED,
+    HOLDERS,
+    BOOKING_LAG,
+    PUT_ASIDE,
+    BROKEN_INVARIANTS,
     PRICE_COVERAGE,
     UNATTRIBUTED,
     QUEUE_DEPTH,

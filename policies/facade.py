@@ -85,6 +85,8 @@ from policies.queries.envelopes import (
     list_envelopes,
 )
 from policies.queries.hold_figures import HoldFigures, hold_figures
+from policies.queries.lease_figures import LeaseFigures, lease_figures
+from policies.queries.live_invariants import check_invariants
 from policies.queries.organisation import (
     OrganisationView,
     find_organisation,
@@ -138,6 +140,7 @@ __all__ = [
     "Health",
     "HoldFigures",
     "HoldState",
+    "LeaseFigures",
     "MUTABLE",
     "OrganisationView",
     "PeriodLine",
@@ -153,6 +156,7 @@ __all__ = [
     "change_envelope",
     "change_use_case",
     "check_conservation",
+    "check_invariants",
     "count_by_hour",
     "count_decisions",
     "count_open_holds",
@@ -182,6 +186,7 @@ __all__ = [
     "held_by_use_case",
     "hold_figures",
     "keep_exposure",
+    "lease_figures",
     "ledger_position",
     "list_decision_rows",
     "list_department_names",

@@ -163,6 +163,7 @@ def test_metrics_have_unique_names_with_their_unit_last():
     names = [metric.name for metric in METRICS]
     assert len(set(names)) == len(names)
     units = ("_total", "_seconds", "_entries", "_nanos", "_ratio", "_depth", "_intact")
+    units += ("_holders", "_records", "_invariants")
     assert all(name.startswith("o10_") and name.endswith(units) for name in names)
 
 

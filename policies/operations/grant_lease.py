@@ -21,10 +21,12 @@ from o10.kernel import ids
 from o10.kernel.errors import Conflict, ServiceUnavailable
 from o10.kernel.periods import Period
 from policies.core.envelope import Balance, binding
+from policies.core.invariants import exposure_within_cap_after_grant
 from policies.core.snapshot import Place
 from policies.operations import statements
 from policies.operations.balances import (
     READ_BALANCES,
+    CapExceeded,
     Cells,
     Move,
     in_path_order,
@@ -347,11 +349,15 @@ def _take(
     version: int,
     drafts: int,
 ) -> None:
-    """Moves what was cut into the rows; the admission test is repeated there."""
+    """Moves what was cut into the rows; P1 is asked here and once more by the statement."""
     taken = [
         balances[cell].held - before.held
         for cell, before in zip(_each(cells), seen, strict=True)
     ]
+    for cell, more in zip(_each(cells), taken, strict=True):
+        where = f"envelope {cell[0]}"
+        if more and any(exposure_within_cap_after_grant(balances[cell], where=where)):
+            raise CapExceeded(path=list(cells.envelopes), nanos=more)
     if any(taken):
         changes = [Move(held=each) for each in taken]
         move_each(cells=cells, version=version, changes=changes, taken=taken, raised=1)

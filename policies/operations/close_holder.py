@@ -36,8 +36,8 @@ SELECT DISTINCT l.fence FROM lease l JOIN lease_holder h ON h.fence = l.fence
 WHERE l.state = 'open' AND h.host = %s AND h.ended_at IS NOT NULL AND h.put_aside = 0
 """
 READ_HELD = """
-SELECT lease, sum(open_nanos)::bigint FILTER (WHERE state = 'open'),
-       sum(amount_nanos)::bigint FILTER (WHERE state = 'expired' AND settled_nanos = 0)
+SELECT lease, (sum(open_nanos) FILTER (WHERE state = 'open'))::bigint,
+       (sum(amount_nanos) FILTER (WHERE state = 'expired' AND settled_nanos = 0))::bigint
 FROM reservation WHERE lease = ANY(%s::uuid[]) AND state IN ('open', 'expired') GROUP BY lease
 """
 

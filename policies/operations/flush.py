@@ -538,7 +538,8 @@ def _end(
     covered, cost = ending.covered, ending.cost
     by_hold = min(cost, held)
     # Beyond its hold a call is paid by what the lease has free; more was never lent.
-    if not by_hold <= covered <= min(cost, by_hold + max(0, sum_.rest - sum_.open)):
+    most = min(cost, sum_.rest, by_hold + max(0, sum_.rest - sum_.open))
+    if not by_hold <= covered <= most:
         raise _Cut(at=ending.at)
     # Nobody would give back what becomes free in a lease whose holder is gone.
     returned = held - by_hold if sum_.ended else 0

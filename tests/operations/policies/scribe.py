@@ -11,21 +11,24 @@ import msgspec
 from o10.access.keys import Caller
 from o10.access.roles import Action
 from o10.kernel import ids
+from o10.kernel.money import Money
 from o10.lease import records
 from o10.lease.journal import Journal
-from o10.wire.decisions import encode
+from o10.wire import token
+from o10.wire.decisions import ReservationView, encode
 from o10.wire.requests import Authorize, Release, Settle, UsageCounts
 from policies.core.decide import decide
 from policies.core.instants import unix_ms
 from policies.core.question import Left
 from policies.core.record import decision_record
 from policies.operations import statements
-from policies.operations.answers import decision_answer, reservation_view, settled_answer
+from policies.operations.answers import decision_answer, settled_answer
 from policies.operations.balances import READ_BALANCES
 from policies.operations.booked_call import hold_of, reservation_of, settle_uid
 from policies.operations.open_holder import journal_name, open_holder
 from policies.operations.price_attempt import price_attempt
 from policies.operations.questions import ask, left_from
+from policies.operations.token_keys import signing_key
 from policies.queries.current_policy import current_policy
 
 from .company import MODEL, NOW, ROUTER
@@ -112,14 +115,24 @@ class Scribe:
         sequence = self.journal.position
         reservation = reservation_of(lease, sequence)
         expires = now + timedelta(seconds=request.ttl_s or 600)
-        view = reservation_view(
-            reservation=reservation,
-            amount=worst,
-            currency=policy.currency,
+        key = signing_key(now=now)
+        signed = token.sign(
+            token.ReservationToken(
+                key_id=key.id,
+                lease=lease,
+                sequence=sequence,
+                amount_nanos=worst,
+                policy_version=policy.snapshot.version,
+                expires_at_ms=unix_ms(expires),
+                max_output_tokens=ruling.max_output_tokens,
+            ),
+            key=key.secret,
+        )
+        view = ReservationView.of(
+            public_id=ids.id_of("rsv", reservation),
+            token=signed,
+            money=Money(policy.currency, worst),
             expires_at=expires,
-            policy_version=policy.snapshot.version,
-            max_output_tokens=ruling.max_output_tokens,
-            now=now,
         )
         answer = decision_answer(
             asked=asked,

@@ -31,13 +31,11 @@ WINDOW = timedelta(hours=24)
 BATCH = 100
 
 LOST = """
-SELECT l.id FROM (
-    SELECT * FROM lease WHERE state IN ('open', 'draining') AND expires_at < %s
-    UNION ALL
-    SELECT * FROM lease WHERE state = 'expired' AND expires_at < %s) l
-WHERE l.granted_nanos - l.returned_nanos - l.settled_nanos - l.expired_nanos > (
-    SELECT coalesce(sum(r.open_nanos), 0) FROM reservation r
-    WHERE r.lease = l.id AND r.state = 'open' AND r.lease IS NOT NULL)
+SELECT l.id FROM lease l
+WHERE l.state <> 'closed' AND l.expires_at < %s
+  AND l.granted_nanos - l.returned_nanos - l.settled_nanos - l.expired_nanos > (
+      SELECT coalesce(sum(r.open_nanos), 0) FROM reservation r
+      WHERE r.lease = l.id AND r.state = 'open' AND r.lease IS NOT NULL)
 ORDER BY l.expires_at, l.id LIMIT %s
 """
 UNPROVEN = """
@@ -66,7 +64,7 @@ def reconcile_leases(*, now: datetime, limit: int = BATCH) -> int:
     Locks: per lease, in a transaction of its own: its key, tree, balances in order, lease.
     """
     before = now - GRACE
-    found = statements.rows(LOST, [before, before, limit])
+    found = statements.rows(LOST, [before, limit])
     return sum(_end(row[0], "expire", _expire, now) for row in found)
 
 

@@ -39,11 +39,14 @@ LEFT JOIN (
 LEASES = """
 SELECT l.id, l.state, l.granted_nanos, l.returned_nanos, l.settled_nanos, l.expired_nanos,
        l.late_nanos, l.written_off_nanos, coalesce(inside.open, 0)
-FROM lease l
+FROM (
+    SELECT * FROM lease WHERE state <> 'closed'
+    UNION ALL
+    SELECT * FROM lease WHERE state = 'closed' AND id IN (
+        SELECT lease FROM reservation WHERE state = 'open' AND lease IS NOT NULL)) l
 LEFT JOIN (
     SELECT lease, sum(open_nanos)::bigint AS open FROM reservation
     WHERE state = 'open' AND lease IS NOT NULL GROUP BY lease) AS inside ON inside.lease = l.id
-WHERE l.state <> 'closed' OR inside.open > 0
 """
 
 HOLDS = """

@@ -22,8 +22,11 @@ from policies.operations.extend import extend
 from policies.operations.fold_denials import fold_denials
 from policies.operations.found_organisation import found_organisation
 from policies.operations.keep_exposure import keep_exposure
+from policies.operations.keep_shipment import keep_shipment
+from policies.operations.lend_to_router import lend_to_router
 from policies.operations.reconcile_leases import reconcile_leases
 from policies.operations.release import release
+from policies.operations.return_from_router import return_from_router
 from policies.operations.run_books import run_books
 from policies.operations.settle import settle
 from policies.operations.teller.authorizing import authorize as authorize_at
@@ -93,6 +96,7 @@ from policies.queries.organisation import (
     organisation,
 )
 from policies.queries.places import find_places
+from policies.queries.policy_slice import policy_slice, slice_stamp
 from policies.queries.use_case_pages import (
     UseCaseRow,
     get_use_case_row,
@@ -207,4 +211,9 @@ __all__ = [
     "settle",
     "write_off_due",
     "watch_balances",
+    "keep_shipment",
+    "lend_to_router",
+    "policy_slice",
+    "return_from_router",
+    "slice_stamp",
 ]

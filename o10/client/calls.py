@@ -117,7 +117,7 @@ class _Ending:
     def note(self, told: ProviderUsage) -> None:
         """Remembers what a response, or a piece of a stream, tells."""
         if told.counts is not None and told.final:
-            # Anthropic tells the input at the beginning and, at the end, maybe the output alone.
+            # Anthropic tells the input at the beginning, at the end maybe the output alone.
             self._seen["usage"] = {
                 name: max(count, self._begun.get(name, 0))
                 for name, count in (self._begun | told.counts).items()

@@ -63,7 +63,7 @@ class _Common:
             "User-Agent": f"o10-client/{VERSION}",
         }
         self._tls = tls
-        folder = _folder(state_dir, base_url=base_url, key=key)
+        folder = self.folder = _folder(state_dir, base_url=base_url, key=key)
         # What is told late goes its own way: a thread with connections of its own.
         self._background = Transport(
             address=self._address, headers=self._headers, tls=self._tls
@@ -74,7 +74,7 @@ class _Common:
             fail_mode=fail_mode,
             default_fail_mode=default_fail_mode,
             folder=folder,
-            outbox=Outbox(folder=folder, send=self._send_later),
+            outbox=Outbox(folder=folder, send=self.send_once),
             currency=currency,
         )
 
@@ -96,7 +96,8 @@ class _Common:
         """Releases without waiting. Fields as `release`."""
         return self._verbs.later("release", fields)
 
-    def _send_later(self, ask: Ask) -> Outcome:
+    def send_once(self, ask: Ask) -> Outcome:
+        """Sends one request over the background's own connections; blocks its thread."""
         return self._background.send(
             Send(ask, self._patience.total_s, self._patience.connect_s)
         )

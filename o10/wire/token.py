@@ -134,6 +134,14 @@ def read(text: str, *, keys: Mapping[int, bytes]) -> ReservationToken:
     )
 
 
+def peek(text: str) -> tuple[int, UUID] | None:
+    """Which key is said to have signed, for which lease? Unproven; None = no token's shape."""
+    if not _TEXT.fullmatch(text):
+        return None
+    _, key_id, lease, *_ = _BODY.unpack(urlsafe_b64decode(text + "==")[: _BODY.size])
+    return key_id, UUID(bytes=lease)
+
+
 def looks_like_token(text: str) -> bool:
     """Is this the shape of a token, rather than a reservation id?"""
     return _TEXT.fullmatch(text) is not None

@@ -21,13 +21,18 @@ from o10.lease.journal import (
     is_held,
     read_at,
 )
-from o10.lease.records import Grounds, Record, Seen
+from o10.lease.records import Ended, Grounds, Record, Seen, encode
 
 READ_AHEAD: Final = 20_000
 """Records kept in memory at most."""
 CONTEXT_KEPT: Final = 4_096
 SKIP_BYTES: Final = 4 * 1024 * 1024
 """So far a whole record is looked for behind a damaged place."""
+
+_ENDED_BYTES: Final = tuple(
+    sorted({8 + len(encode(Ended(at_us=1 << bits))) for bits in range(63)}, reverse=True)
+)
+"""How long a last record can be, with its head."""
 
 Context = TypeVar("Context", Grounds, Seen)
 
@@ -155,6 +160,18 @@ class JournalTail:
         self._context.move_to_end(offset)
         if len(self._context) > CONTEXT_KEPT:
             self._context.popitem(last=False)
+
+
+def ends_in_order(path: Path) -> int:
+    """Does this journal end with the word of its holder that nothing follows? 1 or 0."""
+    size = path.stat().st_size
+    for length in _ENDED_BYTES:
+        try:
+            if size >= length and isinstance(read_at(path, size - length), Ended):
+                return 1
+        except RecordMissing:
+            continue
+    return 0
 
 
 def _may_start(chunk: bytes, at: int) -> int:

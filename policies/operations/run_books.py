@@ -27,7 +27,7 @@ from policies.operations.book_alone import Awaits, book_alone, move_on
 from policies.operations.bookkeeper import Books
 from policies.operations.close_holder import finish_leases, left_open
 from policies.operations.flush import MOST, BookedElsewhere, flush, move_holder
-from policies.operations.journal_tail import JournalTail
+from policies.operations.journal_tail import JournalTail, ends_in_order
 from policies.operations.leases import CHANNEL
 from policies.operations.open_holder import end_holder
 from policies.queries.this_host import host_of, plane_folder
@@ -47,12 +47,14 @@ YOUNG: Final = timedelta(seconds=60)
 """A holder so young may not have made its journal yet."""
 KEEP_JOURNALS: Final = timedelta(hours=24)
 SWEEP_S: Final = 600.0
+ROUTER_QUIET_S: Final = 3 * 24 * 3600.0
+"""So long the rest of a router's journal is waited for."""
 ADVISORY_CLASS: Final = 0x0B00C5
 
-TAKE_TURN = "SELECT pg_try_advisory_lock(%s, %s)"
+TAKE_TURN = "SELECT pg_try_advisory_lock(%s::int, %s::int)"
 READ_HOLDERS = """
-SELECT fence, journal, booked_to, pid, born, started_at, put_aside FROM lease_holder
-WHERE host = %s AND kind = 'plane' AND ended_at IS NULL ORDER BY fence
+SELECT fence, journal, booked_to, pid, born, started_at, put_aside, kind FROM lease_holder
+WHERE host = %s AND ended_at IS NULL ORDER BY fence
 """
 TOUCH = """
 UPDATE lease_holder h SET booked_at = t.at
@@ -142,6 +144,18 @@ class _Followed:
     stuck_at: int = -1
     stuck_since: float = 0.0
     put_aside: int = 0
+    kind: str = "plane"
+
+    def lives(self) -> int:
+        """May its holder still write? Ask before the last look.
+
+        A router runs elsewhere and sends what it wrote: it is over when its journal says so,
+        or when nobody sent the rest of it for days; its leases expire by time.
+        """
+        if self.kind == "plane":
+            return self.tail.lives(pid=self.pid, born=self.born)
+        quiet_s = time.time() - self.tail.path.stat().st_mtime
+        return int(not ends_in_order(self.tail.path) and quiet_s < ROUTER_QUIET_S)
 
 
 class Rounds:
@@ -311,17 +325,18 @@ class Rounds:
             return
         self._looked_at, self._folder_seen = at, changed
         now = self.now()
-        for fence, journal, booked_to, pid, born, started_at, put_aside in statements.rows(
-            READ_HOLDERS, [self.host]
-        ):
+        for row in statements.rows(READ_HOLDERS, [self.host]):
+            fence, journal, booked_to, pid, born, started_at, put_aside, kind = row
             if fence in self.followed:
                 continue
             path = self.folder / journal
             if journal and path.exists():
                 tail = JournalTail(fence=fence, path=path, booked_to=booked_to)
-                self.followed[fence] = _Followed(tail, pid, born, put_aside=put_aside)
+                self.followed[fence] = _Followed(
+                    tail, pid, born, put_aside=put_aside, kind=kind
+                )
                 _log.info("journal_followed", fence=fence, booked_to=booked_to)
-            elif now - started_at > YOUNG and not holder_alive(pid=pid, born=born):
+            elif now - started_at > _young(kind) and not holder_alive(pid=pid, born=born):
                 self._end_without_journal(fence, now)
 
     def _end_the_dead(self) -> None:
@@ -329,8 +344,7 @@ class Rounds:
         for each in list(self.followed.values()):
             tail = each.tail
             # Asked first, looked second: what it wrote before it died is here now.
-            alive = tail.lives(pid=each.pid, born=each.born)
-            if alive or tail.look(now=self.now()):
+            if each.lives() or tail.look(now=self.now()):
                 continue
             if tail.rest is not Tail.CLEAN and self._damaged_at_the_end(each):
                 continue
@@ -422,6 +436,11 @@ def _is_wait(error: Exception) -> int:
         psycopg.errors.SerializationFailure,
     )
     return int(isinstance(cause, kinds))
+
+
+def _young(kind: str) -> timedelta:
+    """A router's first words may have to wait until o10 can be reached again."""
+    return YOUNG if kind == "plane" else timedelta(seconds=ROUTER_QUIET_S)
 
 
 def _kind(payload: str) -> object:

@@ -50,7 +50,9 @@ def learn_from(teller: Teller, asked: Asked, caller: Caller, till: Till, known: 
     with teller.journal.lock:
         if id(terms) not in till.grounds:
             till.grounds[id(terms)] = write_grounds(teller, asked, caller, known)
-    till.wordings[form] = wording_of(lambda: _sample(asked, till.place, view, terms, defaulted))
+    till.wordings[form] = wording_of(
+        lambda: sample_of(asked, till.place, view, terms, defaulted)
+    )
 
 
 def write_grounds(teller: Teller, asked: Asked, caller: Caller, known: Known) -> int:
@@ -102,7 +104,9 @@ def allowed_answer(
     )
 
 
-def _sample(asked: Asked, place: Place, view: View, terms: Terms, defaulted: object) -> Sample:
+def sample_of(
+    asked: Asked, place: Place, view: View, terms: Terms, defaulted: object
+) -> Sample:
     """An answer really written, from numbers that occur nowhere else."""
     asked = _with_rare_numbers(asked, place, terms, defaulted)
     path = _rare_path(view, place)

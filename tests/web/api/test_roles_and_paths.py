@@ -20,6 +20,8 @@ NAMED = {
     "envelope": "env_01h455vb4pex5vsknk084sn02q",
     "decision": "dec_01h455vb4pex5vsknk084sn02q",
     "entry": "ent_01h455vb4pex5vsknk084sn02q",
+    "lease": "lse_01h455vb4pex5vsknk084sn02q",
+    "holder": "7",
 }
 OPEN = {("GET", "/api/v1/ledger/checkpoint"), ("GET", "/api/v1/ledger/tile/<path:tile_path>")}
 

@@ -1,0 +1,254 @@
+"""What does a router have at hand to decide by itself: terms, a lease, answers with gaps?
+
+The arithmetic of the decision worker's usual call (policies.core.terms), from integers that
+o10 sent. Nothing here waits: no network, no lock of another process.
+Source: docs/algorithms/local-leases.md.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from threading import Lock
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from o10.kernel import ids
+from o10.kernel.money import Nanos, amount_text
+from o10.kernel.rates import MILLION, Rates, cost_of
+from o10.kernel.usage import TokenClass, Usage
+from o10.lease.book import Book
+from o10.lease.records import Grounds, decode
+from o10.wire.decisions import Decision
+from o10.wire.leasing import Bracket, LocalTerms, LocalView
+from o10.wire.reasons import SettleFlag
+from o10.wire.requests import CacheHit, Settle
+
+HALF_LIFE_S: Final = 10.0
+DOUBLES_WITHIN_S: Final = 0.5
+CENT: Final = 10_000_000
+_FORGET_AFTER: Final = 200
+_DECISION = msgspec.json.Decoder(Decision)
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How is an answer written? A pattern with one `%s` for each value that `pick` picks."""
+
+    pattern: str
+    pick: Callable[[Sequence[str]], tuple[str, ...]]
+
+    def write(self, values: Sequence[str]) -> bytes:
+        """Which bytes is the answer with these values?"""
+        return (self.pattern % self.pick(values)).encode()
+
+
+@dataclass(slots=True, eq=False)
+class Terms:
+    """Which part of a decision is the same for every such call?
+
+    Shape: `told` as o10 sent it, `asked` the call it was asked for; `grounds_at` where the
+    grounds stand in the journal.
+    """
+
+    told: LocalTerms
+    till: "LocalTill"
+    form: str
+    given: Wording
+    defaulted: Wording
+    grounds: Grounds
+    rates: tuple[tuple[Bracket, Rates], ...]
+    asked: dict[str, Any]
+    grounds_at: int = -1
+
+    def worst(self, *, bound: int, wanted: int, n: int) -> Nanos:
+        """What does the call cost at most?"""
+        told = self.told
+        scaled = bound * told.input_price + n * wanted * told.output_price
+        return -(-scaled // MILLION) + told.fixed_nanos
+
+    def cost(self, usage: Usage) -> Nanos | None:
+        """What did it cost? None = o10 has to say.
+
+        Raises: UnknownPrice when a used class has no price.
+        """
+        total = usage.total_input
+        for bracket, rates in self.rates:
+            if bracket.above < total and (bracket.to is None or total <= bracket.to):
+                return cost_of(usage, rates).total_nanos
+        return None
+
+
+@dataclass(slots=True, eq=False)
+class LocalTill:
+    """Where is the money of one place, as far as this router has any?
+
+    `levels` has what the answers tell of the view: left, held, settled and cap as text.
+    `book` is the lease that calls draw on; `retired` ones wait for their calls to end.
+    `seen_at` is where the last look at the balances stands in the journal. `borrowing` is held
+    by the one thread that asks for more; `low` = the keeper is to borrow ahead of need.
+    """
+
+    place: str
+    view: LocalView
+    levels: "tuple[tuple[int | None, int, str, str], ...]" = ()
+    seen_at: int = -1
+    book: Book | None = None
+    names: ids.UidSeries | None = None
+    retired: dict[UUID, Book] = field(default_factory=dict)
+    borrowing: Lock = field(default_factory=Lock)
+    pace: "Pace" = field(default_factory=lambda: Pace())
+    used_at: float = 0.0
+    low: bool = False
+    ask_not_before: float = 0.0
+
+
+@dataclass(slots=True)
+class Pace:
+    """How fast does this process spend, and how dear are its calls? As policies.core.slices."""
+
+    dearest: Nanos = 0
+    reserved: Nanos = 0
+    calls: int = 0
+    burn: float = 0.0
+    at: float = 0.0
+    doubled: Nanos = 0
+
+    def see(self, worst: Nanos) -> None:
+        """Takes in one more call."""
+        self.reserved += worst
+        self.calls += 1
+        if worst > self.dearest:
+            self.dearest, self.calls = worst, 0
+        elif self.calls > _FORGET_AFTER:
+            self.dearest, self.calls = max(worst, self.dearest // 2), 0
+
+    def burn_1s(self, *, at: float) -> Nanos:
+        """How much is reserved in a second lately? Asked once a loan."""
+        lasted = max(0.001, at - self.at) if self.at else 1.0
+        weight = 0.5 ** (lasted / HALF_LIFE_S)
+        self.burn = self.burn * weight + (self.reserved / lasted) * (1 - weight)
+        self.doubled = 2 * self.reserved if lasted < DOUBLES_WITHIN_S else 0
+        self.at, self.reserved = at, 0
+        return max(int(self.burn) + 1, self.doubled)
+
+
+def levels_of(view: LocalView) -> tuple[tuple[int | None, int, str, str], ...]:
+    """What do answers tell of each level: left (None = no cap), held; settled, cap as text?"""
+    found: list[tuple[int | None, int, str, str]] = []
+    for cap, settled, held, unsettled, contingency in view.levels:
+        left = None if cap is None else cap - settled - held - unsettled - contingency
+        text = "" if cap is None else amount_text(cap)
+        found.append((left, held, amount_text(settled), text))
+    return tuple(found)
+
+
+class LocalDecision:
+    """What was decided here? Reads like `Decision`, which is made when somebody looks.
+
+    `answer` are the bytes that o10 would have sent.
+    """
+
+    __slots__ = ("_told", "answer", "max_output_tokens", "model", "token")
+
+    def __init__(self, answer: bytes, token: str, model: str, max_output_tokens: int) -> None:
+        self.answer = answer
+        self.token = token
+        self.model = model
+        self.max_output_tokens = max_output_tokens
+        self._told: Decision | None = None
+
+    @property
+    def told(self) -> Decision:
+        """The whole decision."""
+        if self._told is None:
+            self._told = _DECISION.decode(self.answer)
+        return self._told
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.told, name)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalBill:
+    """What did an attempt cost, and what was remarkable? As policies' price_attempt says it."""
+
+    cost: Nanos
+    flags: frozenset[SettleFlag]
+
+
+def terms_from(told: LocalTerms, *, till: LocalTill, form: str, asked: dict[str, Any]) -> Terms:
+    """What do these terms say, ready to be used?"""
+    grounds = decode(told.grounds)
+    if not isinstance(grounds, Grounds):
+        raise ValueError("grounds were sent that are none")
+    return Terms(
+        told=told,
+        till=till,
+        form=form,
+        given=Wording(told.given, _picks(told.given_fields)),
+        defaulted=Wording(told.defaulted, _picks(told.defaulted_fields)),
+        grounds=grounds,
+        rates=tuple((each, _rates(each, told.currency)) for each in told.brackets),
+        asked=asked,
+    )
+
+
+def bill_of(
+    request: Settle, *, terms: Terms, amount: Nanos, max_output_tokens: int, n: int
+) -> LocalBill | None:
+    """What did the attempt cost, as far as this router can say? None = o10 has to.
+
+    Here only what was called as it was decided: another model, venue or tier has other prices.
+    """
+    told = terms.told
+    elsewhere = request.model is not None and request.model not in told.models
+    if elsewhere or request.venue not in (None, terms.grounds.venue):
+        return None
+    if request.service_tier is not None or not terms.rates:
+        return None
+    if request.cache is CacheHit.EDGE:
+        return LocalBill(0, frozenset())
+    if request.usage is None:
+        return LocalBill(amount, frozenset({SettleFlag.USAGE_ESTIMATED}))
+    counted = request.usage.disjoint()
+    usage = counted.usage
+    known = all(
+        terms.rates[0][1].price_of(token_class) is not None
+        for token_class, quantity in usage.items()
+        if quantity
+    )
+    cost = terms.cost(usage) if known else None
+    if cost is None:
+        return None
+    flags = set() if counted.consistent else {SettleFlag.USAGE_INCONSISTENT}
+    if usage.total_input + usage.total_output == 0:
+        flags.add(SettleFlag.ZERO_USAGE_CONFIRMED)
+    if usage.total_output > max_output_tokens * n:
+        flags.add(SettleFlag.CAPS_NOT_HONOURED)
+    if _provider_differs(request, cost, told.currency):
+        flags.add(SettleFlag.PROVIDER_COST_DIFFERS)
+    return LocalBill(cost, frozenset(flags))
+
+
+def _picks(places: tuple[int, ...]) -> Callable[[Sequence[str]], tuple[str, ...]]:
+    picked: Callable[[Sequence[str]], tuple[str, ...]] = itemgetter(*places)
+    return picked
+
+
+def _provider_differs(request: Settle, cost: Nanos, currency: str) -> bool:
+    stated = request.provider_cost
+    if stated is None:
+        return False
+    if stated.currency != currency:
+        return True
+    difference = abs(stated.nanos - cost)
+    return difference > CENT or difference * 100 > cost
+
+
+def _rates(bracket: Bracket, currency: str) -> Rates:
+    per_million = {TokenClass(name): price for name, price in bracket.per_million.items()}
+    return Rates(currency, per_million, bracket.request_fee)

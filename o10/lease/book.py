@@ -204,9 +204,11 @@ class Book:
         Raises: NotOpen when the call is unknown or confirmed.
         """
         with self._lock:
-            ended = self._outside(sequence)
-            if not 0 <= covered <= ended.held:
+            known = self._ended.get(sequence)
+            held = self.open.get(sequence, covered) if known is None else known.held
+            if not 0 <= covered <= held:
                 raise BookBroken(what="more than was held", sequence=sequence, covered=covered)
+            ended = self._outside(sequence)
             back = ended.held - covered
             given = min(ended.given, back)
             self.settled += covered - ended.spent
@@ -261,9 +263,10 @@ class Book:
 
     @property
     def is_done(self) -> bool:
-        """Is all of it settled or gone, so that nothing of the lease is left here?"""
+        """Is all of it settled or gone for sure, so that the book can be forgotten?"""
         with self._lock:
-            return self.settled + self.given_back + self.dropped == self.granted
+            spent = self.settled + self.given_back + self.dropped
+            return spent == self.granted and not self._ended
 
     def check(self) -> None:
         """Is P2 kept: is every nano that was granted in exactly one place?

@@ -18,7 +18,7 @@ from ledger.core.price_catalogue import Catalogue, CatalogueInvalid
 from ledger.core.price_proposal import Change as PriceDifference
 from ledger.core.price_proposal import Proposal, Quarantined
 from ledger.core.price_terms import Bracket, OfferKey, PriceSource, Threshold, Tier
-from ledger.core.pricing import RatedOffer, price_usage
+from ledger.core.pricing import Ladder, RatedOffer, price_usage
 from ledger.core.tiles import TileId, tile_of_path
 from ledger.models import APPEND_ONLY, MUTABLE, PERIOD_FROZEN, SELF_GRANTED
 from ledger.operations.adopt_cluster import adopt_cluster
@@ -119,13 +119,16 @@ from ledger.queries.prices import (
     bracket_of,
     ceiling_for,
     context_window_of,
+    ladder_of,
     list_offers,
+    offers_meant,
     price_book,
     price_book_at,
     prices_stale,
     rates_for,
     resolve_offer_key,
     served_tier,
+    stale_after,
 )
 from ledger.queries.proofs import (
     ConsistencyProof,
@@ -155,6 +158,10 @@ from ledger.queries.stated import StatedCap, stated_caps, sum_taken_by_reservati
 from ledger.queries.strays import Stray, Sweep, count_strays, sweep_strays
 
 __all__ = [
+    "stale_after",
+    "offers_meant",
+    "ladder_of",
+    "Ladder",
     "bracket_of",
     "adopt_cluster",
     "StatedCap",

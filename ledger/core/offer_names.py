@@ -149,6 +149,39 @@ def resolve_offer(
     raise ModelUnknown(model=model, venue=venue, candidates=found)
 
 
+def candidate_offers(
+    *,
+    names: OfferNames,
+    model: str,
+    venue: str | None = None,
+    region: str | None = None,
+    tier: Tier = Tier.STANDARD,
+) -> tuple[OfferKey, ...]:
+    """Which offers may serve a call that names this, and leaves the rest to us? By slug.
+
+    Mostly one, that of `resolve_offer`. Several where it names no venue and several sell the
+    model by this name, or no region and the venue has no global offer; none when nobody does.
+    A name with a maker that does not sell it itself means the venues that sell it by exactly
+    this name.
+    """
+    wanted = model.strip().lower()
+    if not wanted or len(wanted) > NAME_CHARS_MAX:
+        return ()
+    stem, suffix = _tier_suffix(wanted)
+    sold_at = _venue(names, venue) if venue else None
+    found = _place(names, stem, sold_at, region)
+    if isinstance(found, OfferKey):
+        sellers = [found]
+    else:
+        sellers = _sellers(names, stem, region) if sold_at is None else []
+    meant = {
+        replace(key, tier=suffix or tier)
+        for seller in sellers
+        for key in _open_regions(names, stem, seller, region)
+    }
+    return tuple(sorted(meant, key=lambda key: key.slug))
+
+
 def _tier_suffix(name: str) -> tuple[str, Tier | None]:
     stem, at, suffix = name.rpartition("@")
     if at and suffix in set(Tier):
@@ -197,6 +230,27 @@ def _bare(names: OfferNames, name: str, region: str | None) -> OfferKey | tuple[
     if len(sellers) == 1:
         return sellers[0]
     return tuple(found.slug for found in sellers[:20])
+
+
+def _sellers(names: OfferNames, name: str, region: str | None) -> list[OfferKey]:
+    """The offer of this very name at each venue that has one."""
+    found = []
+    for venue in names.models:
+        area, model = _known(names, venue, name)
+        if model is not None:
+            found.append(_in_region(names, venue, model, area or region))
+    return found
+
+
+def _open_regions(
+    names: OfferNames, name: str, key: OfferKey, region: str | None
+) -> list[OfferKey]:
+    """The offer, or one for each region where nobody named one and there is no global offer."""
+    regions = names.models[key.venue].get(key.model, ())
+    if region is not None or GLOBAL in regions:
+        return [key]
+    found = [_place(names, name, key.venue, each) for each in regions]
+    return [each for each in found if isinstance(each, OfferKey)] or [key]
 
 
 def _at_venue(names: OfferNames, venue: str, name: str, region: str | None) -> OfferKey | None:

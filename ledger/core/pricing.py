@@ -15,7 +15,7 @@ Source: product.md section 13; docs/algorithms/price-resolution.md.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from ledger.core.price_terms import (
@@ -32,6 +32,7 @@ from o10.kernel.rates import CostLines, Rates, UnknownPrice, cost_of
 from o10.kernel.usage import INPUT_CLASSES, OUTPUT_CLASSES, Nesting, TokenClass, Usage
 
 MICROSECOND = timedelta(microseconds=1)
+DAY = timedelta(days=1)
 _PriceOf = Callable[["RateCard", str], int]
 _RANK = {source: rank for rank, source in enumerate(PriceSource)}
 _TOKENS = frozenset(INPUT_CLASSES + OUTPUT_CLASSES)
@@ -187,6 +188,38 @@ def ceiling_rates(
     return _kept(book, offer, at, ("most", reached))
 
 
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """At most at which rates is a call on an offer priced, whatever its input, for a while?
+
+    Shape: `rungs` by the input above which they hold, the first from -1; none where no rule
+    holds. `since` included, `until` excluded, None = without end. Units: tokens.
+    """
+
+    key: OfferKey
+    rungs: tuple[tuple[int, RatedOffer], ...]
+    since: datetime | None
+    until: datetime | None
+    context_window: int | None
+
+
+def ladder_at(book: PriceBook, *, key: OfferKey, at: datetime) -> Ladder | None:
+    """Which ceilings has this offer at this instant, and for how long? None = no such offer.
+
+    Rung by rung the same as `ceiling_rates` of an input on it.
+    """
+    offer = book.find_offer(key)
+    if offer is None:
+        return None
+    starts = (-1, *offer.thresholds)
+    rated = [_kept(book, offer, at, ("most", reached)) for reached in range(len(starts))]
+    rungs = [
+        (above, each) for above, each in zip(starts, rated, strict=True) if each is not None
+    ]
+    since, until = _span(offer, at)
+    return Ladder(offer.key, tuple(rungs), since, until, offer.context_window)
+
+
 def price_usage(usage: Usage, rated: RatedOffer) -> CostLines:
     """What does this usage cost on this offer? One line per class, or per class and bracket.
 
@@ -241,6 +274,21 @@ def _kept(
         rated = _resolve(book, offer, at, wanted)
         offer.kept[place] = rated
         return rated
+
+
+def _span(offer: Offer, at: datetime) -> tuple[datetime | None, datetime | None]:
+    """From when until when is the answer for this instant the same?"""
+    segment = bisect_right(offer.edges, at)
+    since = offer.edges[segment - 1] if segment else None
+    until = offer.edges[segment] if segment < len(offer.edges) else None
+    day = at.astimezone(UTC).date()
+    for window in offer.windows:
+        for clock in (window.start, window.end):
+            turn = datetime.combine(day, clock, UTC)
+            before, after = (turn, turn + DAY) if turn <= at else (turn - DAY, turn)
+            since = before if since is None else max(since, before)
+            until = after if until is None else min(until, after)
+    return since, until
 
 
 def _holding(offer: Offer, at: datetime) -> list[PriceRule]:

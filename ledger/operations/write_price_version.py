@@ -26,6 +26,7 @@ from ledger.models.price import PriceRule as RuleRow
 from ledger.operations.intern import Domain, intern
 from ledger.operations.put_document import put_document
 from ledger.queries.prices import price_book
+from o10.access.plane_notice import tell_plane
 from o10.kernel.errors import Rejected
 
 SYSTEM = "system"
@@ -155,6 +156,7 @@ def write_price_version(
             for _, rule in draft.ends
         ]
     )
+    tell_plane(what="prices")
     body = {
         "actor": draft.actor,
         "after": digest.hex(),

@@ -16,6 +16,7 @@ from ledger.core.offer_names import (
     SERVED_TIERS,
     ModelUnknown,
     OfferNames,
+    candidate_offers,
     index_names,
     resolve_offer,
 )
@@ -31,12 +32,14 @@ from ledger.core.price_terms import (
 )
 from ledger.core.pricing import (
     EMPTY_BOOK,
+    Ladder,
     Offer,
     PriceBook,
     RatedOffer,
     ceiling_rates,
     compile_book,
     find_rates,
+    ladder_at,
 )
 from o10.kernel.errors import NotFound
 from o10.kernel.usage import Nesting
@@ -209,6 +212,37 @@ def resolve_offer_key(
     return known
 
 
+def offers_meant(
+    *,
+    model: str,
+    venue: str | None = None,
+    region: str | None = None,
+    tier: str | None = None,
+    book: PriceState,
+) -> tuple[OfferKey, ...]:
+    """Which offers may serve a call that names this? By slug; none for what nobody sells."""
+    if tier is not None and tier not in _TIERS:
+        return ()
+    return candidate_offers(
+        names=book.names,
+        model=model,
+        venue=venue,
+        region=region,
+        tier=Tier(tier or Tier.STANDARD),
+    )
+
+
+def ladder_of(key: OfferKey, *, at: datetime, book: PriceState) -> Ladder | None:
+    """Which ceilings has this offer at this instant, and for how long? None = no such offer."""
+    return ladder_at(book.book, key=key, at=at)
+
+
+def stale_after(book: PriceState) -> datetime | None:
+    """Until when, itself included, are its prices fresh? None = they never were."""
+    listed_at = book.book.listed_at
+    return None if listed_at is None else listed_at + STALE_AFTER
+
+
 def served_tier(service_tier: str) -> str | None:
     """Which of our tiers does a response mean by its `service_tier`? None = not known."""
     tier = SERVED_TIERS.get(service_tier.strip().lower())
@@ -237,8 +271,8 @@ def bracket_of(
 
 def prices_stale(*, at: datetime, book: PriceState | None = None) -> bool:
     """Is the newest catalogue in the book older than 45 days?"""
-    listed_at = (book or price_book()).book.listed_at
-    return listed_at is None or at - listed_at > STALE_AFTER
+    last = stale_after(book or price_book())
+    return last is None or at > last
 
 
 def list_offers(*, at: datetime, book: PriceState | None = None) -> tuple[OfferView, ...]:

@@ -70,6 +70,13 @@ def with_margin(estimate: int) -> int:
     return ceil_div(estimate * (100 + PROMPT_MARGIN_PERCENT), 100)
 
 
+def output_wanted(*, asked: int | None, default: int | None) -> int:
+    """How many output tokens does a call want, if nothing limits it?"""
+    if asked is not None:
+        return asked
+    return default or DEFAULT_OUTPUT_TOKENS
+
+
 def unpriced(
     *, rates: Rates, cached_input_tokens: int, max_output_tokens: int
 ) -> tuple[TokenClass, ...]:

@@ -16,7 +16,7 @@ from policies.core.snapshot import Place, UseCaseRule
 from policies.operations import statements
 from policies.operations.balances import Cells, in_path_order
 from policies.queries.current_policy import CurrentPolicy
-from policies.queries.prices import Priced, find_price
+from policies.queries.prices import Priced, Reach, find_price
 from policies.queries.standing import SUM_RUN
 
 NOWHERE = Cells(0, (), ())
@@ -24,7 +24,10 @@ NOWHERE = Cells(0, (), ())
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What do we know about a request under one policy, and which rows hold its money?"""
+    """What do we know about a request under one policy, and which rows hold its money?
+
+    `reach` says for which other calls its price holds, too.
+    """
 
     question: Question
     policy: CurrentPolicy
@@ -33,6 +36,7 @@ class Asked:
     cells: Cells
     bound: int | None
     offer: ledger.OfferKey | None
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ def ask(
         labels = question_labels(request)
         found = policy.snapshot.place_of(use_case=rule, labels=labels, at=now)
     place = found if isinstance(found, Place) else None
-    priced = _price(request, rule, bound, now, prices)
+    priced = _price(request, rule, bound, now, policy.currency, prices)
     question = Question(
         request=request,
         scoped=may_spend(caller, request.use_case, verb),
@@ -72,8 +76,8 @@ def ask(
         price=priced.price if priced else None,
         place=found,
     )
-    offer = priced.key if priced else None
-    return Asked(question, policy, rule, place, cells_of(place), bound, offer)
+    offer, reach = (priced.key, priced.reach) if priced else (None, None)
+    return Asked(question, policy, rule, place, cells_of(place), bound, offer, reach)
 
 
 def may_spend(caller: Caller, use_case: str, verb: Action) -> bool:
@@ -176,8 +180,10 @@ def _price(
     rule: UseCaseRule | None,
     bound: int | None,
     now: datetime,
+    currency: str,
     prices: ledger.PriceState | None,
 ) -> Priced | None:
+    default = rule.default_max_output_tokens if rule else None
     return find_price(
         venue=request.venue,
         model=model_of(request, rule),
@@ -185,5 +191,12 @@ def _price(
         tier=None,
         at=now,
         max_input_tokens=bound or 0,
+        max_output_tokens=estimate.output_wanted(
+            asked=request.max_output_tokens, default=default
+        ),
+        n=request.n,
+        cached_input_tokens=request.cached_input_tokens,
+        may_write_cache=bool(rule and rule.may_write_cache),
+        currency=currency,
         book=prices,
     )

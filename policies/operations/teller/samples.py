@@ -35,6 +35,9 @@ def learn_from(teller: Teller, asked: Asked, caller: Caller, till: Till, known: 
     terms = terms_of(case_of(asked.question, asked.rule))
     if terms is None or asked.offer is None or asked.bound is None or view is None:
         return
+    if asked.reach is None or asked.reach.rivals:
+        # Which offer is the cheapest depends on the tokens: such a call is decided in full.
+        return
     key = (caller.key_id, request.use_case, request.model, request.venue, request.region)
     kept = teller.terms.get(key)
     if kept is not None and kept[0] == terms:

@@ -7,6 +7,7 @@ from ledger.core.offer_names import (
     SERVED_TIERS,
     VENUE_ALIASES,
     ModelUnknown,
+    candidate_offers,
     index_names,
     resolve_offer,
 )
@@ -120,3 +121,85 @@ def test_a_region_nobody_prices_falls_back_to_global_and_never_to_another_region
 def test_the_name_tables_are_lower_case_and_point_at_known_tiers():
     assert all(name == name.lower() for name in (*VENUE_ALIASES, *FIRST_PARTY, *SERVED_TIERS))
     assert set(SERVED_TIERS.values()) == set(Tier)
+
+
+SOLD = index_names(
+    offers=[
+        OfferKey("openai", "gpt-5.4"),
+        OfferKey("azure", "gpt-5.4"),
+        OfferKey("groq", "llama-3"),
+        OfferKey("cerebras", "llama-3"),
+        OfferKey("cerebras", "llama-3", "eu"),
+        OfferKey("novita", "meta-llama/llama-3"),
+        OfferKey("openrouter", "meta-llama/llama-3"),
+        OfferKey("together", "qwen/qwen3"),
+        OfferKey("fireworks", "qwen3"),
+        OfferKey("azure", "regional-only", "eu"),
+        OfferKey("azure", "regional-only", "us"),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "slugs"),
+    [
+        # What resolve_offer answers stays the only candidate.
+        ({"model": "gpt-5.4"}, ["openai/gpt-5.4"]),
+        ({"model": "gpt-5.4", "venue": "azure"}, ["azure/gpt-5.4"]),
+        ({"model": "groq/llama-3"}, ["groq/llama-3"]),
+        # A bare name without a maker's own venue: all who sell it, at their global offer.
+        ({"model": "llama-3"}, ["cerebras/llama-3", "groq/llama-3"]),
+        ({"model": "llama-3", "region": "eu"}, ["cerebras/eu/llama-3", "groq/llama-3"]),
+        ({"model": "llama-3", "venue": "groq"}, ["groq/llama-3"]),
+        ({"model": "llama-3@batch"}, ["cerebras/llama-3@batch", "groq/llama-3@batch"]),
+        (
+            {"model": "llama-3", "tier": Tier.FLEX},
+            ["cerebras/llama-3@flex", "groq/llama-3@flex"],
+        ),
+        # Maker and model: those who sell it by exactly this name, nobody's short name.
+        (
+            {"model": "Meta-Llama/Llama-3"},
+            ["novita/meta-llama/llama-3", "openrouter/meta-llama/llama-3"],
+        ),
+        ({"model": "qwen/qwen3"}, ["together/qwen/qwen3"]),
+        ({"model": "qwen3"}, ["fireworks/qwen3"]),
+        # No global offer and no region named: any of its regions.
+        (
+            {"model": "regional-only", "venue": "azure"},
+            ["azure/eu/regional-only", "azure/us/regional-only"],
+        ),
+        ({"model": "azure/us/regional-only"}, ["azure/us/regional-only"]),
+        ({"model": "regional-only", "region": "us"}, ["azure/us/regional-only"]),
+        # Nothing is guessed.
+        ({"model": "anthropic/gpt-5.4"}, []),
+        ({"model": "nobody/llama-3"}, []),
+        ({"model": "llama-3", "venue": "openai"}, []),
+        ({"model": "meta-llama/llama-3", "venue": "groq"}, ["groq/llama-3"]),
+        ({"model": ""}, []),
+        ({"model": "x" * 5_000}, []),
+    ],
+    ids=str,
+)
+def test_the_candidates_of_a_name_are_those_that_sell_it(asked, slugs):
+    assert [key.slug for key in candidate_offers(names=SOLD, **asked)] == slugs
+
+
+@pytest.mark.parametrize("names", [NAMES, SOLD])
+def test_a_name_that_means_one_offer_has_it_among_its_candidates(names):
+    for venue, region, model in sorted(names.places):
+        for asked in (
+            {"model": model},
+            {"model": model, "venue": venue},
+            {"model": model, "venue": venue, "region": region},
+            {"model": OfferKey(venue, model, region).slug},
+        ):
+            found = candidate_offers(names=names, **asked)
+            try:
+                meant = resolve_offer(names=names, **asked)
+            except ModelUnknown as unknown:
+                assert {each.slug for each in found} >= set(unknown.fields["candidates"])
+            else:
+                assert meant in found
+            # A candidate's own slug means that candidate alone.
+            for key in found:
+                assert candidate_offers(names=names, model=key.slug) == (key,)

@@ -226,9 +226,12 @@ def _allow(teller: Teller, call: Call, ruled: _Ruled, till: Till) -> Answered | 
             book.cancel(worst.nanos)
             raise
         book.enter(offset, worst.nanos)
-        teller.named[reservation.int] = (book.lease, offset)
+        teller.name(reservation.int, book.lease, offset)
         till.reserved += worst.nanos
         till.calls += 1
+        if book.granted == worst.nanos:
+            # A lease for this call alone: what the call leaves goes back with its ending.
+            teller.retire(till, book, now=call.now)
     till.used_at = call.mono
     return Answered(answer, offset)
 
@@ -299,9 +302,9 @@ def _repeat(teller: Teller, call: Call, key: bytes, found: Found) -> bytes:
     Raises: IdempotencyMismatch when it was another request; ServiceUnavailable while the first
     is still being decided.
     """
-    until = teller.monotonic() + _PENDING_S
+    until = time.monotonic() + _PENDING_S
     while found.is_pending:
-        if teller.monotonic() > until:
+        if time.monotonic() > until:
             raise ServiceUnavailable(what="the first answer", retry_after_s=1)
         if not teller.lives(found.fence):
             # Whoever claimed it died in between. What its journal says is in the decision log

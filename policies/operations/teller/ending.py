@@ -25,6 +25,7 @@ from o10.kernel.errors import (
 from o10.kernel.money import Money
 from o10.lease import journal as journals
 from o10.lease import records
+from o10.lease.book import Book
 from o10.lease.claims import Claimed, Found
 from o10.wire.decisions import MoneyView, Released, encode
 from o10.wire.reasons import SettleFlag
@@ -47,8 +48,8 @@ from policies.operations.teller.teller import (
 )
 from policies.operations.token_keys import read_token
 
-ENDS_UNTIL_MS = 4_000
-"""After its expiry a hold ends in its lease for so long; a second later the sweep takes it."""
+ENDS_UNTIL_MS = 3_000
+"""So long after its expiry a hold still ends in its lease; then the sweep takes it."""
 _BOOKED_WITHIN_S = 1.0
 _PENDING_S = 2.0
 
@@ -129,6 +130,7 @@ def release(teller: Teller, *, request: Release, caller: Caller, now: datetime) 
             own = _own_book(teller, leased)
             if own is not None:
                 own.release(leased.sequence)
+                teller.ended.append((offset, own, leased.sequence))
     except journals.JournalFull:
         _publish(teller, leased, BY_STRICT)
         return _strictly(teller, release_strictly, request, caller, now)
@@ -165,8 +167,7 @@ def _settle(
     with teller.journal.lock:
         book = _own_book(teller, leased)
         by_hold = min(cost, hold.amount)
-        by_free = min(cost - by_hold, book.free) if book is not None else 0
-        covered = by_hold + by_free
+        covered = by_hold if book is None else book.covers(leased.sequence, cost)
         excess = cost - covered
         flags = set(bill.flags) | ({SettleFlag.OVERRUN} if excess and hold.amount else set())
         answer = encode(
@@ -201,6 +202,7 @@ def _settle(
         )
         if book is not None:
             book.settle(leased.sequence, cost, final=True)
+            teller.ended.append((offset, book, leased.sequence))
     teller.journal.sync(offset)
     return answer, offset
 
@@ -242,7 +244,7 @@ def _leased(teller: Teller, reference: str, caller: Caller, now: datetime) -> Le
 def _claim_end(teller: Teller, leased: Leased) -> Found | None:
     """None = the ending of this reservation is ours to write."""
     key = _end_key(leased.reservation)
-    until = teller.monotonic() + _PENDING_S
+    until = time.monotonic() + _PENDING_S
     while True:
         claimed = teller.claims.claim(key, fence=teller.fence, at_s=teller.second())
         if claimed is Claimed.OURS:
@@ -251,7 +253,7 @@ def _claim_end(teller: Teller, leased: Leased) -> Found | None:
             return Found(teller.fence, BY_STRICT)
         if isinstance(claimed, Found) and not claimed.is_pending:
             return claimed
-        if teller.monotonic() > until:
+        if time.monotonic() > until:
             raise ServiceUnavailable(what="the first answer", retry_after_s=1)
         time.sleep(0.001)
 
@@ -295,12 +297,12 @@ def _strictly(
     now: datetime,
 ) -> bytes:
     """In a transaction of its own; what was just answered may still be on its way there."""
-    until = teller.monotonic() + _BOOKED_WITHIN_S
+    until = time.monotonic() + _BOOKED_WITHIN_S
     while True:
         try:
             return run(request=request, caller=caller, now=now)
         except ReservationUnknown:
-            if teller.monotonic() > until or not _from_a_lease(request.reservation):
+            if time.monotonic() > until or not _from_a_lease(request.reservation):
                 raise
             time.sleep(0.02)
 
@@ -310,7 +312,7 @@ def _from_a_lease(reference: str) -> bool:
     return looks_like_token(reference) and read_token(reference).sequence > 0
 
 
-def _own_book(teller: Teller, leased: Leased):  # noqa: ANN202
+def _own_book(teller: Teller, leased: Leased) -> Book | None:
     found = teller.books.get(leased.lease)
     return found[1] if found is not None and leased.sequence in found[1].open else None
 

@@ -7,6 +7,7 @@ Source: decision-plane.md sections 2, 3 and 6; docs/decisions/0010-teller-and-bo
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,6 +35,7 @@ BY_STRICT = (1 << 40) - 2
 """Claimed in place of an offset: the answer stands in the database, not in a journal."""
 _MOST_TILLS = 100_000
 _HOLDER_BITS = 40
+_UUID_BITS = (1 << 128) - 1
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _US = timedelta(microseconds=1)
 
@@ -60,10 +62,11 @@ class Call:
 class Teller:
     """What does this worker know, hold and owe?
 
-    Shape: `books` by lease, with the till each belongs to; `named` maps the uuid (as int) of an
-    open reservation to its lease and number; `by_place` are all tills, `tills` the way to them
-    by what a call says; `terms` by key, use case, model, venue and region, with the inputs they
-    hold for (above, to).
+    Shape: `books` by lease, with the till each belongs to; `named` maps the uuid of an open
+    reservation to its number and lease, as integers: nothing for the collector to visit;
+    `by_place` are all tills, `tills` the way to them by what a call says; `terms` by key, use
+    case, model, venue and region, with the inputs they hold for (above, to); `ended` are calls
+    that ended here and are not booked yet: where it was written, their book and number.
     """
 
     def __init__(
@@ -83,10 +86,11 @@ class Teller:
         self.known: Known | None = None
         self.stopping = False
         self.books: dict[UUID, tuple[Till, Book]] = {}
-        self.named: dict[int, tuple[UUID, int]] = {}
+        self.named: dict[int, int] = {}
         self.by_place: dict[tuple[tuple[int, ...], tuple[datetime, ...]], Till] = {}
         self.tills: dict[tuple[str | None, ...], Till] = {}
         self.terms: dict[tuple[str | None, ...], tuple[Terms, int, int]] = {}
+        self.ended: deque[tuple[int, Book, int]] = deque()
         self.short_at = 0.0
         self._kinds: tuple[str, ...] = ()
 
@@ -152,9 +156,16 @@ class Teller:
     def named_in(self, reference: str) -> tuple[UUID, int] | None:
         """Which lease and number has the reservation with this public id, if it is ours?"""
         try:
-            return self.named.get(ids.uuid_of(reference, "rsv").int)
+            found = self.named.get(ids.uuid_of(reference, "rsv").int)
         except ids.IdMalformed:
             return None
+        if found is None:
+            return None
+        return UUID(int=found & _UUID_BITS), found >> 128
+
+    def name(self, reservation: int, lease: UUID, sequence: int) -> None:
+        """Remembers where this reservation stands, so that its bare id finds it."""
+        self.named[reservation] = sequence << 128 | lease.int
 
     # Leases
 
@@ -184,6 +195,16 @@ class Teller:
         if till.book is not book and book.is_done:
             till.retired.pop(book.lease, None)
             self.books.pop(book.lease, None)
+
+    def booked(self, to: int, *, now: datetime) -> None:
+        """The books are as far as this in our journal: what ended calls left is free again."""
+        while self.ended and self.ended[0][0] < to:
+            _, book, sequence = self.ended.popleft()
+            with self.journal.lock:
+                book.confirm(sequence)
+            found = self.books.get(book.lease)
+            if found is not None and found[0].book is not book:
+                self.give_back(*found, now=now)
 
     # The host
 

@@ -71,6 +71,8 @@ def _hear(teller: Teller, news: Mapping[str, Any], now: datetime) -> None:
     if news["k"] == "ended" and news["f"] == teller.fence:
         for lease, sequence, cost in news["e"]:
             _take_in(teller, UUID(lease), sequence, cost, now)
+    if news["k"] == "booked" and news["f"] == teller.fence:
+        teller.booked(news["to"], now=now)
     if news["k"] == "short":
         for till in list(teller.by_place.values()):
             if till.cells.root == news["root"] and till.book is not None:
@@ -89,15 +91,17 @@ def _take_in(
         if cost is None:
             book.drop(sequence)
         else:
-            book.settle(sequence, cost, final=True)
+            book.hear(sequence, cost)
     if till.book is not book:
         teller.give_back(till, book, now=now)
 
 
 def _renew(teller: Teller, now: datetime) -> None:
     begun = teller.monotonic()
+    # Those that are here before it is asked: a lease granted meanwhile is not in the answer.
+    books = list(teller.books.items())
     renewed = renew_leases(fence=teller.fence, ttl_s=LEASE_TTL_S, now=now)
-    for lease, (_, book) in list(teller.books.items()):
+    for lease, (_, book) in books:
         until = renewed.get(lease)
         if until is None:
             # The books closed it, or another took it for dead: it lends nothing any more.

@@ -113,7 +113,7 @@ def answer_usual(  # noqa: C901 - one look at each thing that may be unusual
             book.cancel(worst)
             raise
         book.enter(offset, worst)
-        teller.named[number] = (book.lease, offset)
+        teller.name(number, book.lease, offset)
         till.reserved += worst
         till.calls += 1
     till.used_at = call.mono

@@ -165,6 +165,8 @@ def proxy(installed: Installed, setup: Setup) -> Iterator[Proxy]:
                 *(str(installed.python), "-m", "litellm.proxy.proxy_cli"),
                 *("--config", str(folder / "config.yaml"), "--host", "127.0.0.1"),
                 *("--port", str(port), "--num_workers", str(setup.workers)),
+                # On a busy machine a worker that still imports does not answer within 5 s.
+                *("--timeout_worker_healthcheck", "60"),
             ],
             cwd=folder,
             env=_environment(setup),

@@ -22,6 +22,7 @@ from policies.core.envelope import PPM, Balance, binding, left
 from policies.core.snapshot import EnvelopeRule, Snapshot, fiscal_calendar
 from policies.models import EnvelopeBalance
 from policies.queries.current_policy import current_policy
+from policies.queries.lent_figures import NOTHING_LENT, Cell, LentFigures, lent_figures
 
 HEALTH_WINDOW: Final = timedelta(hours=24)
 
@@ -57,7 +58,8 @@ class EnvelopeLine:
     """What does one line of the tree say about the current period?
 
     Units: nanos. `cap` None = no cap of its own; `available` None = no cap of its own;
-    `amount` is the amount as set, also where it is only soft. `lent` includes `held`.
+    `amount` is the amount as set, also where it is only soft. `held` by open calls; `lent` in
+    all, with what of it is `out` on lease: not yet spent or returned.
     `period` None = the envelope has no period now. `binding` None = nothing limits the path.
     """
 
@@ -84,6 +86,7 @@ class EnvelopeLine:
     unguarded: Nanos
     held: Nanos
     lent: Nanos
+    out: Nanos
     unsettled: Nanos
     contingency: Nanos
     available: Nanos | None
@@ -96,7 +99,7 @@ class EnvelopeLine:
 
 @dataclass(frozen=True, slots=True)
 class PeriodLine:
-    """How did one period of an envelope go? Units: nanos."""
+    """How did one period of an envelope go? Units: nanos; `lent` includes `held`."""
 
     period: Period
     label: str
@@ -104,6 +107,7 @@ class PeriodLine:
     settled: Nanos
     unguarded: Nanos
     held: Nanos
+    lent: Nanos
     unsettled: Nanos
     available: Nanos | None
 
@@ -182,8 +186,14 @@ def numbers_below(*, envelope: str) -> tuple[int, ...]:
 def list_period_lines(*, envelope: str, limit: int = 24) -> list[PeriodLine]:
     """How did the periods of this envelope go, newest first?"""
     rule = find_rule(current_policy().snapshot, envelope)
-    rows = EnvelopeBalance.objects.filter(envelope_id=rule.id).order_by("-period_start")
-    return [_period_line(rule, row) for row in rows[:limit]]
+    rows = list(
+        EnvelopeBalance.objects.filter(envelope_id=rule.id).order_by("-period_start")[:limit]
+    )
+    lent = lent_figures([(rule.id, row.period_start) for row in rows if row.held_nanos])
+    return [
+        _period_line(rule, row, lent.get((rule.id, row.period_start), NOTHING_LENT))
+        for row in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +201,7 @@ class _Tree:
     snapshot: Snapshot
     paths: Mapping[int, tuple[EnvelopeRule, ...]]
     balances: Mapping[int, Balance]
+    lent: Mapping[Cell, LentFigures]
     periods: Mapping[int, Period | None]
     smallest: Mapping[int, Nanos]
     versions: Mapping[int, int]
@@ -202,10 +213,17 @@ class _Tree:
         paths = {rule.id: snapshot.path_to(rule) for rule in wanted}
         rules = {each.id: each for path in paths.values() for each in path}
         periods = {rule.id: _period(snapshot, rule, now) for rule in rules.values()}
+        balances = _balances(list(rules.values()), periods)
+        lending = [
+            (number, period.start)
+            for number, period in periods.items()
+            if period is not None and balances[number].held
+        ]
         return cls(
             snapshot=snapshot,
             paths=paths,
-            balances=_balances(list(rules.values()), periods),
+            balances=balances,
+            lent=lent_figures(lending),
             periods=periods,
             smallest=_smallest(now),
             versions=_versions(list(paths)),
@@ -221,6 +239,7 @@ class _Tree:
         period = self.periods[rule.id]
         path = self.paths[rule.id]
         passed = _passed(rule, balance)
+        lent = self.lent.get((rule.id, period.start), NOTHING_LENT) if period else NOTHING_LENT
         return EnvelopeLine(
             number=rule.id,
             public=rule.public,
@@ -243,8 +262,9 @@ class _Tree:
             per_run=rule.per_run_nanos,
             settled=balance.settled,
             unguarded=balance.unguarded,
-            held=balance.held,
+            held=lent.held,
             lent=balance.held,
+            out=lent.out,
             unsettled=balance.unsettled,
             contingency=balance.contingency,
             available=left(balance),
@@ -374,7 +394,7 @@ def _smallest(now: datetime) -> dict[int, Nanos]:
         return dict(cursor.fetchall())
 
 
-def _period_line(rule: EnvelopeRule, row: EnvelopeBalance) -> PeriodLine:
+def _period_line(rule: EnvelopeRule, row: EnvelopeBalance, lent: LentFigures) -> PeriodLine:
     period = Period(PeriodKind(rule.period_kind), row.period_start, row.period_end)
     exposure = row.settled_nanos + row.held_nanos + row.unsettled_nanos
     free = None if row.cap_nanos is None else row.cap_nanos - exposure - row.contingency_nanos
@@ -384,7 +404,8 @@ def _period_line(rule: EnvelopeRule, row: EnvelopeBalance) -> PeriodLine:
         cap=row.cap_nanos,
         settled=row.settled_nanos,
         unguarded=row.unguarded_nanos,
-        held=row.held_nanos,
+        held=lent.held,
+        lent=row.held_nanos,
         unsettled=row.unsettled_nanos,
         available=free,
     )

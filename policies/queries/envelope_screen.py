@@ -156,7 +156,7 @@ def _preview(
     snapshot: Snapshot, path: Sequence[EnvelopeLine], row: Envelope, amount: Nanos
 ) -> Preview:
     line = path[-1]
-    exposure = line.settled + line.held + line.unsettled + line.contingency
+    exposure = line.settled + line.lent + line.unsettled + line.contingency
     left = amount - exposure
     changed = replace(line, available=left if line.hard else None)
     capped = [each for each in (*path[:-1], changed) if each.available is not None]

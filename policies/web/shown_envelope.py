@@ -136,6 +136,7 @@ def _kpis(line: facade.EnvelopeLine, currency: str) -> list[dict[str, Any]]:
             "note": "worst case of open calls",
             "href": entries("reserve", "release", "settle", "expire"),
         },
+        _lent(line, currency),
         {
             "label": "Unsettled",
             "value": figures.money(line.unsettled, currency),
@@ -152,6 +153,27 @@ def _kpis(line: facade.EnvelopeLine, currency: str) -> list[dict[str, Any]]:
             "tone": "adverse" if line.available is not None and line.available <= 0 else "",
         },
     ]
+
+
+def _lent(line: facade.EnvelopeLine, currency: str) -> dict[str, Any]:
+    """What is lent in all; after a cut, what is to come back from those who borrowed it."""
+    href = entries_of(line)("lease", "lease_return", "settle", "expire")
+    out = figures.money(line.out, currency)
+    over = line.available is not None and line.available < 0
+    if line.out and over:
+        return {
+            "label": "Still out on lease",
+            "value": out,
+            "note": "recalled; counts until it is back",
+            "tone": "warn",
+            "href": href,
+        }
+    return {
+        "label": "Lent",
+        "value": figures.money(line.lent, currency),
+        "note": f"{out.text} still out on lease" if line.out else "to open calls alone",
+        "href": href,
+    }
 
 
 def _facts(screen: facade.EnvelopeScreen) -> list[dict[str, Any]]:
@@ -230,12 +252,14 @@ def _period(each: facade.PeriodLine, screen: facade.EnvelopeScreen) -> dict[str,
         "spent": figures.money(each.settled, currency),
         "unguarded": figures.money(each.unguarded, currency),
         "held": figures.money(each.held, currency),
+        "lent": figures.money(each.lent, currency),
         "unsettled": figures.money(each.unsettled, currency),
         "left": figures.money(each.available, currency),
         "bullet": {
             "cap": each.cap,
             "spent": each.settled,
             "held": each.held,
+            "lent": each.lent - each.held,
             "unsettled": each.unsettled,
         },
         "url": link_with(

@@ -91,6 +91,8 @@ def line_row(line: facade.EnvelopeLine, currency: str, *, note: str = "") -> dic
         "unguarded": line.unguarded,
         "held": line.held,
         "lent": line.lent,
+        "lent_free": line.lent - line.held,
+        "lent_url": entries("lease", "lease_return", "settle", "expire"),
         "unsettled": line.unsettled,
         "left": line.available,
         "left_text": left_text(line, currency),
@@ -220,6 +222,8 @@ def _bullet(line: facade.EnvelopeLine, currency: str) -> str:
     parts = [f"{line.name}: spent {figures.money(line.settled, currency).text}"]
     if line.held:
         parts.append(f"held {figures.money(line.held, currency).text}")
+    if line.lent != line.held:
+        parts.append(f"lent {figures.money(line.lent, currency).text}")
     if line.unsettled:
         parts.append(f"unsettled {figures.money(line.unsettled, currency).text}")
     cap = "no own cap" if line.cap is None else f"cap {figures.money(line.cap, currency).text}"

@@ -179,6 +179,7 @@ class UseCaseRow:
     cap: Nanos | None
     used: Nanos
     held: Nanos
+    lent_free: Nanos
     unsettled: Nanos
     soft: tuple[float, ...]
     bullet: str
@@ -225,6 +226,7 @@ def _row(
         cap=envelope.cap if envelope else None,
         used=envelope.settled if envelope else line.spent,
         held=envelope.held if envelope else 0,
+        lent_free=envelope.lent - envelope.held if envelope else 0,
         unsettled=envelope.unsettled if envelope else 0,
         soft=tuple(each / 1_000_000 for each in envelope.soft_thresholds_ppm)
         if envelope
@@ -252,6 +254,8 @@ def envelope_sentence(line: facade.EnvelopeLine, currency: str) -> str:
     parts = [f"{line.name}: spent {figures.money(line.settled, currency).text}"]
     if line.held:
         parts.append(f"held {figures.money(line.held, currency).text}")
+    if line.lent != line.held:
+        parts.append(f"lent {figures.money(line.lent, currency).text}")
     if line.unsettled:
         parts.append(f"unsettled {figures.money(line.unsettled, currency).text}")
     if line.cap is None:

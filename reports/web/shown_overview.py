@@ -254,6 +254,7 @@ def _limits(page: facade.Overview) -> list[dict[str, Any]]:
             "cap": line.cap,
             "spent": line.settled,
             "held": line.held,
+            "lent": line.lent - line.held,
             "unsettled": line.unsettled,
             "label": shown.envelope_sentence(line, currency),
             "tone": _limit_tone(line),

@@ -240,6 +240,7 @@ def _limit(line: facade.EnvelopeLine, currency: str) -> dict[str, Any]:
         "cap": line.cap,
         "spent": line.settled,
         "held": line.held,
+        "lent": line.lent - line.held,
         "unsettled": line.unsettled,
         "label": shown.envelope_sentence(line, currency),
         "tone": "adverse"

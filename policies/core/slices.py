@@ -14,8 +14,6 @@ from o10.kernel.money import Nanos
 
 SHARE = 4
 """All workers together borrow a quarter of what is left, each time."""
-SHARE_OF_SMALL = 1
-"""Of an envelope with a single user a worker takes its full share: there are many of them."""
 NEAR = 8
 """Below this many worst calls left, every call borrows for itself."""
 UNLIMITED_S = 10
@@ -33,7 +31,6 @@ def next_slice(
     w99: Nanos,
     burn_1s: Nanos,
     worst: Nanos,
-    share: int = SHARE,
 ) -> Nanos:
     """How much is borrowed for a call of at most `worst`, which is part of it?
 
@@ -47,8 +44,19 @@ def next_slice(
         return max(worst, UNLIMITED_S * burn_1s)
     if remaining < NEAR * dear:
         return worst
-    part = max(remaining // (share * max(1, active_workers)), dear)
+    part = max(remaining // (SHARE * max(1, active_workers)), dear)
     return max(worst, min(part, max(dear, burn_1s)))
+
+
+def small_slice(*, remaining: Nanos, active_workers: int, w99: Nanos, worst: Nanos) -> Nanos:
+    """How much of an envelope with a single user? A worker's full share, with one loan.
+
+    There may be ten thousand of them: a loan each costs more than what a crash could strand,
+    which the bookkeeper returns within a second. Near its end each call borrows for itself.
+    """
+    if remaining < NEAR * max(w99, worst):
+        return worst
+    return max(worst, remaining // max(1, active_workers))
 
 
 @dataclass(slots=True)

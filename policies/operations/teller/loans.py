@@ -13,7 +13,7 @@ from o10.kernel.errors import ServiceUnavailable
 from o10.lease import records
 from o10.lease.book import Book, Reuse
 from policies.core.envelope import Balance
-from policies.core.slices import SHARE, SHARE_OF_SMALL, next_slice
+from policies.core.slices import next_slice, small_slice
 from policies.core.till import View, view_of
 from policies.operations.booked_call import reservation_names
 from policies.operations.grant_lease import HolderEnded, Lent, grant_lease
@@ -23,11 +23,13 @@ from policies.operations.teller.teller import SMALL, Teller, lease_id, micros
 from policies.operations.teller.till import Till
 
 LEASE_TTL_S = 30
+SMALL_TTL_S = 600
+"""Of an envelope with a single user: ten thousand of them are not renewed every few seconds."""
 STOP_BEFORE_S = 2.0
 """Nothing is lent in the last seconds of a lease (P7)."""
-WAIT_MS = 50
-"""So long a call waits for the lock of a tree; then the tree is busy for a second."""
-BUSY_S = 1.0
+WAIT_MS = 100
+"""So long a call waits for the lock of a tree; then nobody waits for it for a moment."""
+BUSY_S = 0.25
 SHORT_EVERY_S = 1.0
 SHORT_LOOKS = 10
 _SHORT_STEP_S = 0.008
@@ -71,16 +73,20 @@ def refill(teller: Teller, till: Till, *, worst: int, now: datetime) -> None:
     till.pace.see(worst)
     till.pace.note(till.reserved, calls=till.calls, at=begun)
     till.reserved = till.calls = 0
-    share = SHARE_OF_SMALL if till.place.path[-1].scope_kind in SMALL else SHARE
+    own = _own_room(till)
 
     def size(remaining: int | None, active: int) -> int:
+        if own is not None and remaining is not None and own <= remaining:
+            # The leaf binds, and it has one user: a worker takes its full share at once.
+            return small_slice(
+                remaining=remaining, active_workers=active, w99=till.pace.dearest, worst=worst
+            )
         return next_slice(
             remaining=remaining,
             active_workers=active,
             w99=till.pace.dearest,
             burn_1s=till.pace.burn_1s,
             worst=worst,
-            share=share,
         )
 
     lent = grant_lease(
@@ -90,7 +96,7 @@ def refill(teller: Teller, till: Till, *, worst: int, now: datetime) -> None:
         least=worst,
         lease=lease_id(teller.fence),
         fence=teller.fence,
-        ttl_s=LEASE_TTL_S,
+        ttl_s=LEASE_TTL_S if own is None else SMALL_TTL_S,
         use_case_id=till.use_case,
         # A lease serves many keys: no person and no key borrows it.
         actor_id=0,
@@ -115,6 +121,13 @@ def refill(teller: Teller, till: Till, *, worst: int, now: datetime) -> None:
         see(teller, till, lent.path, at=begun, now=now)
     if old is not None:
         teller.retire(till, old, now=now)
+
+
+def _own_room(till: Till) -> int | None:
+    """What has the envelope of a single user left, by the last look? None = it is none."""
+    if till.view is None or till.place.path[-1].scope_kind not in SMALL:
+        return None
+    return till.view.levels[-1][0]
 
 
 def look(teller: Teller, till: Till, *, now: datetime) -> View:

@@ -24,7 +24,7 @@ REFRESH_S = 0.5
 RENEW_S = 8.0
 NOTE_USES_S = 60.0
 IDLE_S = 5.0
-IDLE_SMALL_S = 120.0
+IDLE_SMALL_S = 600.0
 LOW = 4
 """Below a quarter of the slice the next one is borrowed."""
 _NEWS = frozenset({"policy", "keys", "prices"})

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.core.slices import NEAR, Pace, next_slice
+from policies.core.slices import NEAR, Pace, next_slice, small_slice
 
 DOLLAR = 1_000_000_000
 W99 = 6_500_000
@@ -36,10 +36,9 @@ amounts = st.integers(min_value=0, max_value=10**15)
     w99=amounts,
     burn=amounts,
     worst=st.integers(min_value=1, max_value=10**12),
-    share=st.sampled_from([1, 4]),
 )
 def test_a_slice_covers_its_call_and_leaves_the_others_their_share(
-    remaining, workers, w99, burn, worst, share
+    remaining, workers, w99, burn, worst
 ):
     found = next_slice(
         remaining=remaining,
@@ -47,14 +46,13 @@ def test_a_slice_covers_its_call_and_leaves_the_others_their_share(
         w99=w99,
         burn_1s=burn,
         worst=worst,
-        share=share,
     )
 
     assert found >= worst
     if remaining < NEAR * max(w99, worst):
         assert found == worst
     elif found > max(w99, worst):
-        assert found * share * max(1, workers) <= remaining
+        assert found * 4 * max(1, workers) <= remaining
         assert found <= burn
 
 
@@ -99,3 +97,9 @@ def test_a_slice_used_up_at_once_doubles():
 
     pace.note(0, calls=0, at=3.0)
     assert pace.burn_1s < 1_000
+
+
+def test_of_an_envelope_with_one_user_a_worker_takes_its_share_with_one_loan():
+    share = {"active_workers": 2, "w99": 1_000, "worst": 1_000}
+    assert small_slice(remaining=100_000, **share) == 50_000
+    assert small_slice(remaining=7_999, **share) == 1_000

@@ -14,7 +14,7 @@ from o10.kernel.money import Nanos, amount_text
 from policies.core.instants import unix_ms
 from policies.core.snapshot import EnvelopeRule, Snapshot
 from policies.models import PolicyVersion
-from policies.queries.current_policy import current_policy
+from policies.queries.current_policy import CurrentPolicy, current_policy
 from policies.queries.envelope_pages import (
     EnvelopeLine,
     get_envelope_line,
@@ -161,7 +161,8 @@ def get_envelope(*, envelope: str, now: datetime) -> EnvelopeView:
     Raises: NotFound (`not_found`).
     """
     as_of = AsOf(ledger_seq=ledger_position())
-    return _view(get_envelope_line(envelope=envelope, now=now), _slugs(), as_of)
+    policy = current_policy()
+    return _view(get_envelope_line(envelope=envelope, now=now), policy, _slugs(policy), as_of)
 
 
 def list_envelopes(
@@ -177,8 +178,8 @@ def list_envelopes(
     `use_case` = those on its path; `slugs` = only envelopes of these use cases (a key's scope).
     """
     as_of = AsOf(ledger_seq=ledger_position())
-    snapshot = current_policy().snapshot
-    names = _slugs()
+    policy = current_policy()
+    snapshot, names = policy.snapshot, _slugs(policy)
     rules = ordered_rules(snapshot)
     if slugs is not None:
         rules = [rule for rule in rules if names.get(rule.use_case or 0) in slugs]
@@ -192,7 +193,7 @@ def list_envelopes(
     size = max(1, min(limit, LIMIT_MOST))
     lines = list_envelope_lines(now=now, rules=rules[:size])
     return EnvelopePage(
-        items=tuple(_view(line, names, as_of) for line in lines),
+        items=tuple(_view(line, policy, names, as_of) for line in lines),
         next=lines[-1].public if len(rules) > size else None,
         as_of=as_of,
     )
@@ -204,9 +205,8 @@ def ledger_position() -> int:
     return ledger.seal_state(now=datetime.min.replace(tzinfo=UTC)).seq
 
 
-def _slugs() -> dict[int, str]:
-    rules = current_policy().snapshot.use_cases.values()
-    return {rule.id: rule.slug for rule in rules}
+def _slugs(policy: CurrentPolicy) -> dict[int, str]:
+    return {rule.id: rule.slug for rule in policy.snapshot.use_cases.values()}
 
 
 def _on_path(
@@ -225,7 +225,9 @@ def _on_path(
     return wanted | above
 
 
-def _view(line: EnvelopeLine, names: Mapping[int, str], as_of: AsOf) -> EnvelopeView:
+def _view(
+    line: EnvelopeLine, policy: CurrentPolicy, names: Mapping[int, str], as_of: AsOf
+) -> EnvelopeView:
     return EnvelopeView(
         id=line.public,
         name=line.name,
@@ -239,7 +241,7 @@ def _view(line: EnvelopeLine, names: Mapping[int, str], as_of: AsOf) -> Envelope
             end=line.period.end if line.period else None,
             label=line.period_label,
         ),
-        currency=current_policy().currency,
+        currency=policy.currency,
         amount=_text(line.amount),
         amount_nanos=_nanos(line.amount),
         cap=_text(line.cap),

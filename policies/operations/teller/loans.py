@@ -19,7 +19,7 @@ from policies.operations.booked_call import reservation_names
 from policies.operations.grant_lease import HolderEnded, Lent, grant_lease
 from policies.operations.leases import notify
 from policies.operations.teller.look import look_at
-from policies.operations.teller.teller import SMALL, Teller, lease_id, micros
+from policies.operations.teller.teller import Teller, lease_id, micros
 from policies.operations.teller.till import Till
 
 LEASE_TTL_S = 30
@@ -125,7 +125,7 @@ def refill(teller: Teller, till: Till, *, worst: int, now: datetime) -> None:
 
 def _own_room(till: Till) -> int | None:
     """What has the envelope of a single user left, by the last look? None = it is none."""
-    if till.view is None or till.place.path[-1].scope_kind not in SMALL:
+    if till.view is None or not till.small:
         return None
     return till.view.levels[-1][0]
 

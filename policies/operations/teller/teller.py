@@ -27,10 +27,8 @@ from policies.core.terms import Terms
 from policies.operations.open_holder import journal_name
 from policies.operations.questions import Asked
 from policies.operations.teller.known import Known
-from policies.operations.teller.till import Till, till_at
+from policies.operations.teller.till import SMALL, Till, till_at
 
-SMALL = frozenset({"environment", "customer", "run"})
-"""Scopes below a use case: there may be ten thousand of them, each with little money."""
 BY_STRICT = (1 << 40) - 2
 """Claimed in place of an offset: the answer stands in the database, not in a journal."""
 _MOST_TILLS = 100_000

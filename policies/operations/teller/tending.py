@@ -17,7 +17,7 @@ from o10.lease.book import Book, NotOpen
 from policies.operations.grant_lease import renew_leases
 from policies.operations.teller.known import know
 from policies.operations.teller.loans import LEASE_TTL_S, STOP_BEFORE_S, refill
-from policies.operations.teller.teller import SMALL, Teller
+from policies.operations.teller.teller import Teller
 from policies.operations.teller.till import Till
 
 REFRESH_S = 0.5
@@ -48,13 +48,17 @@ class Rounds:
         if asked or at - self.known_at >= REFRESH_S or any(n["k"] in _NEWS for n in told):
             teller.learn(know(now=now, at=at), now=now)
             self.known_at = at
+        tills = list(teller.by_place.values())
         if at - self.renewed_at >= RENEW_S:
             _renew(teller, now)
             self.renewed_at = at
+        else:
+            # Ten thousand small ones are looked through when leases are renewed, not before.
+            tills = [till for till in tills if not till.small]
         if at - self.noted_at >= NOTE_USES_S:
             note_uses(now=now)
             self.noted_at = at
-        for till in list(teller.by_place.values()):
+        for till in tills:
             _keep(teller, till, at, now)
 
 
@@ -115,13 +119,12 @@ def _keep(teller: Teller, till: Till, at: float, now: datetime) -> None:
     book = till.book
     if book is None:
         return
-    small = till.place.path[-1].scope_kind in SMALL
-    if now >= till.ends or at - till.used_at > (IDLE_SMALL_S if small else IDLE_S):
+    if now >= till.ends or at - till.used_at > (IDLE_SMALL_S if till.small else IDLE_S):
         teller.retire(till, book, now=now)
         return
     exact = book.granted <= till.pace.dearest
     low = book.free * LOW < book.granted
-    if low and not exact and not small and till.refill.acquire(blocking=False):
+    if low and not exact and not till.small and till.refill.acquire(blocking=False):
         try:
             refill(teller, till, worst=till.pace.dearest, now=now)
         finally:

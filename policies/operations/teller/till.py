@@ -14,6 +14,9 @@ from policies.operations.balances import Cells
 from policies.operations.questions import cells_of
 from policies.operations.teller.wording import Wording
 
+SMALL = frozenset({"environment", "customer", "run"})
+"""Scopes below a use case: there may be ten thousand of them, each with little money."""
+
 
 @dataclass(slots=True, eq=False)
 class Till:
@@ -22,7 +25,8 @@ class Till:
     `book` is the lease that calls draw on, `names` makes the ids of its reservations; `retired`
     ones are given back as far as they are free and wait for their calls to end. `refill` is
     held by the one thread that borrows. `busy_until` = another transaction kept the tree
-    locked; nobody waits for it until then. `wordings` and `grounds` by terms (their identity).
+    locked; nobody waits for it until then. `small` = of a scope below the use case. `wordings`
+    and `grounds` by terms (their identity).
     """
 
     place: Place
@@ -30,6 +34,7 @@ class Till:
     ends: datetime
     per_call_least: int
     run_limited: int
+    small: bool
     book: Book | None = None
     names: UidSeries | None = None
     view: View | None = None
@@ -67,4 +72,5 @@ def till_at(place: Place) -> Till:
         ends=min(period.end for period in place.periods),
         per_call_least=per_call_least(place),
         run_limited=has_run_limit(place),
+        small=place.path[-1].scope_kind in SMALL,
     )

@@ -38,11 +38,13 @@ _SHORT_STEP_S = 0.008
 def borrow(teller: Teller, till: Till, *, worst: int, now: datetime) -> None:
     """Has the till enough for this call afterwards, or does its view say why not?
 
-    Raises: ServiceUnavailable when the tree is locked by somebody else for too long, or this
-    worker is about to end; PolicyChanged.
+    Raises: ServiceUnavailable when the tree is locked by somebody else for too long, the books
+    are far behind, or this worker is about to end; PolicyChanged.
     """
     if teller.stopping:
         raise ServiceUnavailable(what="this worker, which is stopping", retry_after_s=1)
+    if teller.is_far_ahead():
+        raise ServiceUnavailable(what="the bookkeeper", retry_after_s=5)
     if teller.monotonic() < till.busy_until:
         raise ServiceUnavailable(what="this envelope, which is busy", retry_after_s=1)
     before = till.book

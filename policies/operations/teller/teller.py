@@ -31,6 +31,9 @@ from policies.operations.teller.till import SMALL, Till, till_at
 
 BY_STRICT = (1 << 40) - 2
 """Claimed in place of an offset: the answer stands in the database, not in a journal."""
+AHEAD_MOST_S = 30.0
+AHEAD_MOST_BYTES = 256 << 20
+"""Of records that no book knows yet; about 150,000 calls."""
 _MOST_TILLS = 100_000
 _HOLDER_BITS = 40
 _UUID_BITS = (1 << 128) - 1
@@ -89,6 +92,8 @@ class Teller:
         self.tills: dict[tuple[str | None, ...], Till] = {}
         self.terms: dict[tuple[str | None, ...], tuple[Terms, int, int]] = {}
         self.ended: deque[tuple[int, Book, int]] = deque()
+        self.booked_to = 0
+        self.booked_at = monotonic()
         self.short_at = 0.0
         self._kinds: tuple[str, ...] = ()
 
@@ -196,6 +201,7 @@ class Teller:
 
     def booked(self, to: int, *, now: datetime) -> None:
         """The books are as far as this in our journal: what ended calls left is free again."""
+        self.booked_to, self.booked_at = to, self.monotonic()
         while self.ended and self.ended[0][0] < to:
             _, book, sequence = self.ended.popleft()
             with self.journal.lock:
@@ -203,6 +209,13 @@ class Teller:
             found = self.books.get(book.lease)
             if found is not None and found[0].book is not book:
                 self.give_back(*found, now=now)
+
+    def is_far_ahead(self) -> bool:
+        """Is the bookkeeper away, or so far behind that no further money should be lent?"""
+        waiting = self.journal.position - self.booked_to
+        if waiting <= 0:
+            self.booked_at = self.monotonic()
+        return waiting > AHEAD_MOST_BYTES or self.monotonic() - self.booked_at > AHEAD_MOST_S
 
     # The host
 

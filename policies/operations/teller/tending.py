@@ -124,7 +124,13 @@ def _keep(teller: Teller, till: Till, at: float, now: datetime) -> None:
         return
     exact = book.granted <= till.pace.dearest
     low = book.free * LOW < book.granted
-    if low and not exact and not till.small and till.refill.acquire(blocking=False):
+    if (
+        low
+        and not exact
+        and not teller.is_far_ahead()
+        and not till.small
+        and till.refill.acquire(blocking=False)
+    ):
         try:
             refill(teller, till, worst=till.pace.dearest, now=now)
         finally:

@@ -469,6 +469,16 @@ def test_old_knowledge_decides_nothing(teller, clock):
         at_counter(teller)
 
 
+def test_nothing_is_borrowed_while_the_books_are_far_behind(teller, clock):
+    at_counter(teller)
+    clock.at += 31
+    with pytest.raises(ServiceUnavailable):
+        at_counter(teller, now=NOW + timedelta(seconds=31))
+    teller.booked(teller.journal.position, now=NOW + timedelta(seconds=31))
+    answer = at_counter(teller, now=NOW + timedelta(seconds=32))
+    assert answer["decision"] == "allow"
+
+
 def test_a_worker_that_the_books_took_for_dead_borrows_nothing(teller):
     LeaseHolder.objects.filter(fence=teller.fence).update(ended_at=NOW)
     with pytest.raises(ServiceUnavailable):

@@ -47,7 +47,6 @@ from policies.queries.envelopes import EnvelopeBatch, get_envelope_batch, uid_in
 from policies.queries.snapshot_rows import Touched, envelope_rule
 
 BATCH_MOST = 10_000
-ROWS_AT_ONCE = 1_000
 _SLUGS = """
 SELECT parent_id, scope_kind, slug, public, start_at, end_at FROM policies_envelope
 WHERE parent_id = ANY(%s) AND state = ANY(%s) ORDER BY id
@@ -104,7 +103,7 @@ def create_envelopes(
         rows = _place(drafts, mistakes, now)
         # Here, so that a refused batch leaves no number of its caller behind.
         actor_id = actor_number(actor.actor, now=now)
-        Envelope.objects.bulk_create(rows, batch_size=ROWS_AT_ONCE)
+        _insert(rows)
         made = _made(rows, drafts, uid, now)
         _write_versions(made, drafts, actor, now)
         bound = ledger.bind_fresh(
@@ -275,7 +274,7 @@ def _made(
 def _write_versions(
     made: Sequence[_Made], drafts: Sequence[EnvelopeDraft], actor: Caller, now: datetime
 ) -> None:
-    EnvelopeVersion.objects.bulk_create(
+    _insert_rows(
         [
             EnvelopeVersion(
                 envelope=each.row,
@@ -287,9 +286,37 @@ def _write_versions(
                 entry_uid=each.uid,
             )
             for each, draft in zip(made, drafts, strict=True)
-        ],
-        batch_size=ROWS_AT_ONCE,
+        ]
     )
+
+
+def _insert(rows: Sequence[Envelope]) -> None:
+    """Saves the rows; each learns its number."""
+    numbers = {public: number for number, public in _insert_rows(rows, "id, public")}
+    for row in rows:
+        row.id = numbers[row.public]
+
+
+def _insert_rows(
+    rows: Sequence[Envelope] | Sequence[EnvelopeVersion], returning: str = "id"
+) -> list[tuple[Any, ...]]:
+    """Saves the rows by one statement with one parameter; what each returns."""
+    table = rows[0]._meta
+    names = [each.column for each in table.concrete_fields if not each.primary_key]
+    attributes = [each.attname for each in table.concrete_fields if not each.primary_key]
+    records = [
+        dict(zip(names, (getattr(row, each) for each in attributes), strict=True))
+        for row in rows
+    ]
+    columns = ", ".join(names)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table.db_table} ({columns}) SELECT {columns}"
+            f" FROM jsonb_populate_recordset(NULL::{table.db_table}, %s::jsonb)"
+            f" RETURNING {returning}",
+            [msgspec.json.encode(records).decode()],
+        )
+        return cursor.fetchall()
 
 
 def _begin(made: Sequence[_Made], actor_id: int, now: datetime) -> Iterable[ledger.Draft]:

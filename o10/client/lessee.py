@@ -7,27 +7,37 @@ What is not usual goes to o10 through the client, call by call, with its fail mo
 Source: decision-plane.md section 9; docs/algorithms/local-leases.md.
 """
 
-import os
-import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from os import getpid
 from threading import Lock
-from typing import Any, Final
+from time import monotonic, time_ns
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from o10.client.http import Client
 from o10.client.lessee_keeper import LOW, Keeper
-from o10.client.local_till import LocalBill, LocalDecision, LocalTill, Terms, bill_of
+from o10.client.local_till import (
+    FORGET_AFTER,
+    LocalBill,
+    LocalDecision,
+    LocalTill,
+    Terms,
+    Wording,
+    bill_of,
+)
 from o10.client.verbs import Kept
 from o10.kernel import ids
 from o10.kernel.errors import IdempotencyMismatch, O10Error, ReservationFinalized
 from o10.kernel.money import Money, amount_text
+from o10.kernel.rates import MILLION
 from o10.lease import records
 from o10.lease.book import Book
 from o10.lease.journal import JournalFull
+from o10.lease.records import Reserved
 from o10.wire import token
 from o10.wire.decisions import Decision, MoneyView, Released, Settled, encode
 from o10.wire.leasing import ROUTER_TOKEN_KEY
@@ -40,31 +50,21 @@ ENDS_UNTIL_MS: Final = 3_000
 REMEMBERED: Final = 50_000
 """Request ids and endings that are answered again as before."""
 _encode_json = msgspec.json.Encoder().encode
+_encode_record = records.encode
 _convert = msgspec.convert
 
 
-class _Hold:
-    """What was reserved for one call, here?"""
+class _Hold(NamedTuple):
+    """What was reserved for one call, here? Made from the plain tuple when it ends."""
 
-    __slots__ = ("amount", "book", "ends_ms", "max_output", "n", "sequence", "terms")
-
-    def __init__(
-        self,
-        book: Book,
-        sequence: int,
-        amount: int,
-        terms: Terms,
-        max_output: int,
-        n: int,
-        ends_ms: int,
-    ) -> None:
-        self.book = book
-        self.sequence = sequence
-        self.amount = amount
-        self.terms = terms
-        self.max_output = max_output
-        self.n = n
-        self.ends_ms = ends_ms
+    book: Book
+    sequence: int
+    amount: int
+    terms: Terms
+    max_output: int
+    n: int
+    ends_ms: int
+    token: str
 
 
 class Lessee:
@@ -78,8 +78,7 @@ class Lessee:
         self._lock = Lock()
         self._terms: dict[tuple[str | None, ...], Terms | None] = {}
         self._labels: dict[str, tuple[str, ...]] = {}
-        self._holds: dict[str, _Hold] = {}
-        self._names: dict[str, str] = {}
+        self._holds: dict[str, tuple[Any, ...]] = {}
         self._answered: OrderedDict[str, tuple[bytes, LocalDecision]] = OrderedDict()
         self._ended: OrderedDict[str, tuple[str, bytes, Any]] = OrderedDict()
         self.keeper = self._new_keeper()
@@ -107,10 +106,14 @@ class Lessee:
         self.remote += 1
         return self._client.authorize(**fields)
 
-    def try_authorize(self, fields: Mapping[str, Any]) -> LocalDecision | None:
+    def try_authorize(  # noqa: C901 - one look at each thing that may be unusual
+        self, fields: Mapping[str, Any]
+    ) -> LocalDecision | None:
         """Decides here and now, or not at all: None. Never waits for anybody."""
         use_case = fields.get("use_case")
-        labels = self._labels.get(use_case, ())  # type: ignore[arg-type]
+        labels = self._labels.get(use_case)  # type: ignore[arg-type]
+        if labels is None:
+            return None
         key = (use_case, fields.get("model"), fields.get("venue"), fields.get("region"))
         if labels:
             key += tuple([fields.get(label) for label in labels])  # type: ignore[assignment]
@@ -125,29 +128,57 @@ class Lessee:
         bound, told = request.input_tokens, terms.told
         if bound is None or request.prompt is not None or not told.above < bound <= told.most:
             return None
-        asked = request.max_output_tokens
-        wanted = told.default_output if asked is None else asked
+        wanted = request.max_output_tokens
+        if wanted is None:
+            wanted, wording = told.default_output, terms.defaulted
+        else:
+            wording = terms.given
         if wanted > told.output_most or (wanted and not told.output_priced):
             return None
         if (request.cached_input_tokens and not told.cache_priced) or (
             told.run_limited and request.run_id
         ):
             return None
-        worst = terms.worst(bound=bound, wanted=wanted, n=request.n)
-        now_us = time.time_ns() // 1_000
+        scaled = bound * told.input_price + request.n * wanted * told.output_price
+        worst = -(-scaled // MILLION) + told.fixed_nanos
+        now_us = time_ns() // 1_000
         if worst > told.per_call_least or now_us >= told.ends_us:
             return None
-        request_id = request.request_id
         body = _encode_json(fields)
-        if request_id is not None:
-            before = self._answered.get(request_id)
-            if before is not None:
-                return _same(before, body, request_id)
-        return self._reserve(terms, request, body, worst, wanted, now_us)
+        if request.request_id is None:
+            return self._reserve(terms, wording, request, body, worst, wanted, now_us)
+        return self._once(terms, wording, request, body, worst, wanted, now_us)
 
-    def _reserve(  # noqa: C901 - one look at each thing that may be unusual
+    def _once(
         self,
         terms: Terms,
+        wording: Wording,
+        request: Authorize,
+        body: bytes,
+        worst: int,
+        wanted: int,
+        now_us: int,
+    ) -> LocalDecision | None:
+        """A request id is answered once.
+
+        Raises: IdempotencyMismatch when it was used for another request.
+        """
+        request_id = request.request_id or ""
+        with self._lock:
+            before = self._answered.get(request_id)
+            if before is not None:
+                if before[0] != body:
+                    raise IdempotencyMismatch(scope="authorize", key=request_id)
+                return before[1]
+            decision = self._reserve(terms, wording, request, body, worst, wanted, now_us)
+            if decision is not None:
+                self._remember(self._answered, request_id, (body, decision))
+            return decision
+
+    def _reserve(
+        self,
+        terms: Terms,
+        wording: Wording,
         request: Authorize,
         body: bytes,
         worst: int,
@@ -155,8 +186,8 @@ class Lessee:
         now_us: int,
     ) -> LocalDecision | None:
         till, told, keeper = terms.till, terms.told, self.keeper
-        journal, at = keeper.journal, time.monotonic()
-        if journal is None or keeper.pid != os.getpid():
+        journal, at = keeper.journal, monotonic()
+        if journal is None or keeper.pid != getpid():
             return None
         expires_ms = now_us // 1_000 + (request.ttl_s or TTL_S) * 1_000
         with journal.lock:
@@ -171,12 +202,13 @@ class Lessee:
             try:
                 if terms.grounds_at < 0 or till.seen_at < 0:
                     keeper.write_context(terms)
+                if wording.view is not view:
+                    wording.bind(till)
                 sequence = journal.position
-                number = names.number(str(sequence))
-                name = ids.text_of(number)
+                name = ids.text_of(names.number(str(sequence)))
                 signed = token.sign_parts(
                     ROUTER_TOKEN_KEY,
-                    book.lease.bytes,
+                    till.lease,
                     sequence,
                     worst,
                     told.policy_version,
@@ -184,26 +216,23 @@ class Lessee:
                     wanted,
                     key=keeper.secret,
                 )
-                wording = terms.defaulted if request.max_output_tokens is None else terms.given
-                values = [
+                held, left = till.bound
+                rest = free - worst
+                values = (
                     name,
                     signed,
                     amount_text(worst),
                     str(worst),
                     str(wanted),
                     _instant(expires_ms),
-                ]
-                rest = free - worst
-                for left, held, settled, cap in till.levels:
-                    values.append(amount_text(held - rest))
-                    values.append("" if left is None else amount_text(left + rest))
-                    values.append(settled)
-                    values.append(cap)
-                answer = wording.write(values)
+                    amount_text(held - rest),
+                    amount_text(left + rest),
+                )
+                answer = (wording.pattern % wording.pick(values)).encode()
                 journal.append(
-                    records.encode(
-                        records.Reserved(
-                            lease=book.lease.bytes,
+                    _encode_record(
+                        Reserved(
+                            lease=till.lease,
                             grounds=terms.grounds_at,
                             seen=till.seen_at,
                             at_us=now_us,
@@ -227,22 +256,34 @@ class Lessee:
                 book.cancel(worst)
                 raise
             book.enter(sequence, worst)
-            till.pace.see(worst)
-            if not till.low and free * LOW < book.granted:
-                till.low = True
-                keeper.wake()
-        self._holds[signed] = _Hold(book, sequence, worst, terms, wanted, request.n, expires_ms)
-        self._names["rsv_" + name] = signed
+        self._holds[name] = (
+            book,
+            sequence,
+            worst,
+            terms,
+            wanted,
+            request.n,
+            expires_ms,
+            signed,
+        )
+        self._note(till, worst, at, low=free * LOW < book.granted)
+        return LocalDecision(answer, signed, told.model, wanted)
+
+    def _note(self, till: LocalTill, worst: int, at: float, *, low: bool) -> None:
         till.used_at = at
-        decision = LocalDecision(answer, signed, told.model, wanted)
-        if request.request_id is not None:
-            self._remember(self._answered, request.request_id, (body, decision))
+        pace = till.pace
+        pace.reserved += worst
+        pace.calls += 1
+        if worst > pace.dearest or pace.calls > FORGET_AFTER:
+            pace.see(worst)
         self.local += 1
-        return decision
+        if low and not till.low:
+            till.low = True
+            self.keeper.wake()
 
     def _prepare(self, fields: Mapping[str, Any]) -> bool:
         """Gets what is missing to decide such calls here. False = o10 decides this one."""
-        if self.keeper.pid != os.getpid():
+        if self.keeper.pid != getpid():
             self._begin_anew()
         use_case = fields.get("use_case")
         if not isinstance(use_case, str):
@@ -261,7 +302,7 @@ class Lessee:
 
     def _begin_anew(self) -> None:
         """A forked child: leases, journal and holds are the parent's."""
-        self._terms, self._holds, self._names = {}, {}, {}
+        self._terms, self._holds = {}, {}
         self.keeper = self._new_keeper()
 
     def _known(self, fields: Mapping[str, Any]) -> Terms | None:
@@ -284,8 +325,8 @@ class Lessee:
 
     def settle(self, **fields: Any) -> Settled | Kept:
         """What did the attempt use? As `Client.settle`; here if it was decided here."""
-        name = self._names.get(fields.get("reservation", ""), fields.get("reservation", ""))
-        hold = self._holds.get(name)
+        name = _name_of(fields.get("reservation"))
+        hold = self._hold(name)
         if hold is None:
             ended = self._ended.get(name)
             if ended is not None:
@@ -294,9 +335,9 @@ class Lessee:
         try:
             request = _convert({k: v for k, v in fields.items() if v is not None}, Settle)
         except msgspec.ValidationError:
-            return self._elsewhere("settle", name, fields)  # type: ignore[no-any-return]
+            return self._elsewhere("settle", hold, fields)  # type: ignore[no-any-return]
         bill = None
-        if request.final and time.time_ns() // 1_000_000 < hold.ends_ms + ENDS_UNTIL_MS:
+        if request.final and time_ns() // 1_000_000 < hold.ends_ms + ENDS_UNTIL_MS:
             bill = bill_of(
                 request,
                 terms=hold.terms,
@@ -305,24 +346,24 @@ class Lessee:
                 n=hold.n,
             )
         if bill is None:
-            return self._elsewhere("settle", name, fields)  # type: ignore[no-any-return]
+            return self._elsewhere("settle", hold, fields)  # type: ignore[no-any-return]
         return self._settle(name, hold, request, bill, fields)
 
     def release(self, **fields: Any) -> Released | Kept:
         """Was nothing billed? As `Client.release`."""
-        name = self._names.get(fields.get("reservation", ""), fields.get("reservation", ""))
-        hold = self._holds.get(name)
+        name = _name_of(fields.get("reservation"))
+        hold = self._hold(name)
         if hold is None:
             ended = self._ended.get(name)
             if ended is not None:
                 return self._again(ended, "release", fields)  # type: ignore[no-any-return]
             return self._client.release(**fields)
-        if time.time_ns() // 1_000_000 >= hold.ends_ms + ENDS_UNTIL_MS:
-            return self._elsewhere("release", name, fields)  # type: ignore[no-any-return]
+        if time_ns() // 1_000_000 >= hold.ends_ms + ENDS_UNTIL_MS:
+            return self._elsewhere("release", hold, fields)  # type: ignore[no-any-return]
         try:
             request = _convert({k: v for k, v in fields.items() if v is not None}, Release)
         except msgspec.ValidationError:
-            return self._elsewhere("release", name, fields)  # type: ignore[no-any-return]
+            return self._elsewhere("release", hold, fields)  # type: ignore[no-any-return]
         currency = hold.terms.told.currency
         answer = Released(entry_id=None, refunded=MoneyView.of(Money(currency, hold.amount)))
         grounds = hold.terms.grounds
@@ -336,11 +377,13 @@ class Lessee:
                         lease=hold.book.lease.bytes,
                         sequence=hold.sequence,
                         journal=self.keeper.fence,
-                        at_us=time.time_ns() // 1_000,
+                        at_us=time_ns() // 1_000,
                         caller=grounds.caller,
                         actor=grounds.actor,
                         request_hash=b"",
-                        request=encode(msgspec.structs.replace(request, reservation=name)),
+                        request=encode(
+                            msgspec.structs.replace(request, reservation=hold.token)
+                        ),
                         answer=encode(answer),
                     )
                 )
@@ -384,7 +427,7 @@ class Lessee:
                         lease=book.lease.bytes,
                         sequence=hold.sequence,
                         journal=self.keeper.fence,
-                        at_us=time.time_ns() // 1_000,
+                        at_us=time_ns() // 1_000,
                         attempt=request.attempt,
                         final=True,
                         cost=bill.cost,
@@ -392,7 +435,9 @@ class Lessee:
                         caller=grounds.caller,
                         actor=grounds.actor,
                         request_hash=b"",
-                        request=encode(msgspec.structs.replace(request, reservation=name)),
+                        request=encode(
+                            msgspec.structs.replace(request, reservation=hold.token)
+                        ),
                         answer=encode(answer),
                     )
                 )
@@ -403,10 +448,14 @@ class Lessee:
         self._after(name, hold, "settle", fields, answer)
         return answer
 
-    def _elsewhere(self, verb: str, name: str, fields: Mapping[str, Any]) -> Any:
+    def _hold(self, name: str) -> _Hold | None:
+        found = self._holds.get(name)
+        return None if found is None else _Hold(*found)
+
+    def _elsewhere(self, verb: str, hold: _Hold, fields: Mapping[str, Any]) -> Any:
         """o10 ends this call; its record must have arrived there first."""
         self.keeper.ship_now()
-        asked = {**fields, "reservation": name}
+        asked = {**fields, "reservation": hold.token}
         if verb == "settle":
             return self._client.settle(**asked)
         return self._client.release(**asked)
@@ -428,7 +477,6 @@ class Lessee:
     def _after(
         self, name: str, hold: _Hold, verb: str, fields: Mapping[str, Any], answer: Any
     ) -> None:
-        self._names.pop(_public(hold), None)
         self._remember(self._ended, name, (verb, _body(fields), answer))
         till = hold.terms.till
         if till.book is not hold.book:
@@ -442,21 +490,25 @@ class Lessee:
 
     def ended_elsewhere(self, lease: UUID, sequence: int) -> None:
         """A call of ours that somebody else ended: it is not ours to end any more."""
-        for name, hold in list(self._holds.items()):
-            if hold.sequence == sequence and hold.book.lease == lease:
-                self._holds.pop(name, None)
-                self._names.pop(_public(hold), None)
-                return
+        number = ids.uid(
+            scope="reservation", key=f"{lease}#{sequence}", origin_ms=lease.int >> 80
+        )
+        self._holds.pop(ids.text_of(number.int), None)
 
     def close(self) -> None:
         """Gives back what is free, tells the rest, ends the journal."""
         self.keeper.close()
 
 
-def _same(before: tuple[bytes, LocalDecision], body: bytes, request_id: str) -> LocalDecision:
-    if before[0] != body:
-        raise IdempotencyMismatch(scope="authorize", key=request_id)
-    return before[1]
+def _name_of(reservation: Any) -> str:
+    """Under which name is this reservation kept here, by its id or token?"""
+    text = str(reservation)
+    said = token.peek(text)
+    if said is None:
+        return text.removeprefix("rsv_")
+    lease, sequence = said.lease, said.sequence
+    number = ids.uid(scope="reservation", key=f"{lease}#{sequence}", origin_ms=lease.int >> 80)
+    return ids.text_of(number.int)
 
 
 def _settled(uid: UUID, currency: str, bill: LocalBill, refunded: int, excess: int) -> Settled:
@@ -469,15 +521,6 @@ def _settled(uid: UUID, currency: str, bill: LocalBill, refunded: int, excess: i
         late=False,
         flags=tuple(flag for flag in SettleFlag if flag in flags),
     )
-
-
-def _public(hold: _Hold) -> str:
-    number = ids.uid(
-        scope="reservation",
-        key=f"{hold.book.lease}#{hold.sequence}",
-        origin_ms=hold.book.lease.int >> 80,
-    )
-    return ids.id_of("rsv", number)
 
 
 def _body(fields: Mapping[str, Any]) -> bytes:

@@ -24,7 +24,7 @@ import msgspec
 from o10.client.exchange import Ask, Outcome
 from o10.client.http import Client
 from o10.client.left_journals import ship_left_journals, whole_records
-from o10.client.local_till import LocalTill, Terms, levels_of, terms_from
+from o10.client.local_till import LocalTill, Terms, bound_level, levels_of, terms_from
 from o10.client.verbs import answer_in
 from o10.kernel import ids
 from o10.kernel.errors import Conflict, Denied, Missing, O10Error, ServiceUnavailable
@@ -48,7 +48,7 @@ IDLE_S: Final = 5.0
 LOW: Final = 4
 """Below a quarter of the slice the next one is borrowed."""
 REFUSED_FOR_S: Final = 0.2
-"""After a refusal the next calls of that place are decided by o10 one by one for so long."""
+"""After a refusal o10 decides calls of that place that are as dear, one by one, for so long."""
 BORROW_WITHIN_S: Final = 1.0
 ASK_OPEN_EVERY: Final = 10
 """Shipments between two questions which open calls ended elsewhere."""
@@ -108,6 +108,11 @@ class Keeper:
             raise ServiceUnavailable(what="the journal of this router", retry_after_s=1)
         return self.journal
 
+    @property
+    def own_key(self) -> str:
+        """Which key does this router act under, as far as it was told? Its id, no secret."""
+        return next((terms.grounds.caller for terms in self._terms.values()), "")
+
     def wake(self) -> None:
         """A lease is nearly used up: the next one is borrowed now."""
         self._wake.set()
@@ -143,7 +148,7 @@ class Keeper:
         till = known.till
         book, view = till.book, till.view
         if book is None or book.free < worst or monotonic() >= book.good_until:
-            if monotonic() < till.ask_not_before:
+            if worst >= till.refused and monotonic() < till.ask_not_before:
                 return None
             return self._borrow(fields, known, want=Want.LEASE, least=worst)
         fits = view.soft_least <= worst - book.free < view.soft_most
@@ -171,7 +176,7 @@ class Keeper:
             return None
         terms = self._take(answer, begun, asked)
         if want is Want.LEASE and answer.lease is None:
-            terms.till.ask_not_before = monotonic() + REFUSED_FOR_S
+            terms.till.refused, terms.till.ask_not_before = least, monotonic() + REFUSED_FOR_S
             return None
         return terms
 
@@ -212,6 +217,7 @@ class Keeper:
         with self.own_journal.lock:
             recalled = view.epochs != till.view.epochs or not view.active
             till.view, till.levels, till.seen_at = view, levels_of(view), -1
+            till.bound = bound_level(view)
             if answer.lease is not None:
                 lease = UUID(answer.lease.lease)
                 lasts = answer.lease.lives_ms / 1_000 - STOP_BEFORE_S
@@ -225,6 +231,7 @@ class Keeper:
                 till.names = ids.UidSeries(
                     scope="reservation", prefix=f"{lease}#", origin_ms=lease.int >> 80
                 )
+                till.lease = lease.bytes
                 till.book, till.low, till.used_at = fresh, False, monotonic()
         if old is not None and (answer.lease is not None or recalled):
             self.retire(till, old)

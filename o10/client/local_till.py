@@ -5,6 +5,7 @@ o10 sent. Nothing here waits: no network, no lock of another process.
 Source: docs/algorithms/local-leases.md.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -28,20 +29,42 @@ from o10.wire.requests import CacheHit, Settle
 HALF_LIFE_S: Final = 10.0
 DOUBLES_WITHIN_S: Final = 0.5
 CENT: Final = 10_000_000
-_FORGET_AFTER: Final = 200
+_FIXED, _PER_LEVEL = 6, 4
+_HELD, _LEFT = 6, 7
+"""Where the level that binds stands among the values of an answer."""
+_GAP = re.compile("(%%|%s)")
+FORGET_AFTER: Final = 200
 _DECISION = msgspec.json.Decoder(Decision)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Wording:
-    """How is an answer written? A pattern with one `%s` for each value that `pick` picks."""
+    """How is an answer written? A pattern, bound to one look at the balances.
 
-    pattern: str
-    pick: Callable[[Sequence[str]], tuple[str, ...]]
+    Of the level that binds, the answer tells what this very call leaves; of the others, what
+    they were at the look. `bind` is called once a look.
+    """
 
-    def write(self, values: Sequence[str]) -> bytes:
-        """Which bytes is the answer with these values?"""
-        return (self.pattern % self.pick(values)).encode()
+    pieces: tuple[str, ...]
+    fields: tuple[int, ...]
+    view: LocalView | None = None
+    pattern: str = ""
+    pick: "Callable[[Sequence[str]], tuple[str, ...]]" = itemgetter(0, 1)
+
+    def bind(self, till: "LocalTill") -> None:
+        """Puts in what stays the same until the next look."""
+        binding = till.view.binding
+        first = _FIXED if binding is None else _FIXED + _PER_LEVEL * binding
+        moves = {first: _HELD, first + 1: _LEFT} if binding is not None else {}
+        text, picks = self.pieces[0], []
+        for number, piece in zip(self.fields, self.pieces[1:], strict=True):
+            place = number if number < _FIXED else moves.get(number)
+            if place is None:
+                text += till.levels[number - _FIXED].replace("%", "%%") + piece
+            else:
+                text += "%s" + piece
+                picks.append(place)
+        self.pattern, self.pick, self.view = text, itemgetter(*picks), till.view
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +107,9 @@ class Terms:
 class LocalTill:
     """Where is the money of one place, as far as this router has any?
 
-    `levels` has what the answers tell of the view: left, held, settled and cap as text.
+    `levels` has what the answers tell of the view, `bound` what is held and left at the level
+    that binds.
+
     `book` is the lease that calls draw on; `retired` ones wait for their calls to end.
     `seen_at` is where the last look at the balances stands in the journal. `borrowing` is held
     by the one thread that asks for more; `low` = the keeper is to borrow ahead of need.
@@ -92,16 +117,19 @@ class LocalTill:
 
     place: str
     view: LocalView
-    levels: "tuple[tuple[int | None, int, str, str], ...]" = ()
+    levels: tuple[str, ...] = ()
+    bound: tuple[Nanos, Nanos] = (0, 0)
     seen_at: int = -1
     book: Book | None = None
     names: ids.UidSeries | None = None
+    lease: bytes = b""
     retired: dict[UUID, Book] = field(default_factory=dict)
     borrowing: Lock = field(default_factory=Lock)
     pace: "Pace" = field(default_factory=lambda: Pace())
     used_at: float = 0.0
     low: bool = False
     ask_not_before: float = 0.0
+    refused: Nanos = 0
 
 
 @dataclass(slots=True)
@@ -116,12 +144,10 @@ class Pace:
     doubled: Nanos = 0
 
     def see(self, worst: Nanos) -> None:
-        """Takes in one more call."""
-        self.reserved += worst
-        self.calls += 1
+        """Is this call dearer than those before, or were there many since the dearest?"""
         if worst > self.dearest:
             self.dearest, self.calls = worst, 0
-        elif self.calls > _FORGET_AFTER:
+        elif self.calls > FORGET_AFTER:
             self.dearest, self.calls = max(worst, self.dearest // 2), 0
 
     def burn_1s(self, *, at: float) -> Nanos:
@@ -134,30 +160,39 @@ class Pace:
         return max(int(self.burn) + 1, self.doubled)
 
 
-def levels_of(view: LocalView) -> tuple[tuple[int | None, int, str, str], ...]:
-    """What do answers tell of each level: left (None = no cap), held; settled, cap as text?"""
-    found: list[tuple[int | None, int, str, str]] = []
+def levels_of(view: LocalView) -> tuple[str, ...]:
+    """What do answers tell of each level as it was seen: held, left, settled, cap?"""
+    found: list[str] = []
     for cap, settled, held, unsettled, contingency in view.levels:
         left = None if cap is None else cap - settled - held - unsettled - contingency
-        text = "" if cap is None else amount_text(cap)
-        found.append((left, held, amount_text(settled), text))
+        found += [
+            amount_text(held),
+            "" if left is None else amount_text(left),
+            amount_text(settled),
+            "" if cap is None else amount_text(cap),
+        ]
     return tuple(found)
 
 
-class LocalDecision:
+def bound_level(view: LocalView) -> tuple[Nanos, Nanos]:
+    """What is held and left at the level that binds? 0 and 0 where nothing is capped."""
+    if view.binding is None:
+        return 0, 0
+    cap, settled, held, unsettled, contingency = view.levels[view.binding]
+    return held, (cap or 0) - settled - held - unsettled - contingency
+
+
+class LocalDecision(msgspec.Struct, gc=False):
     """What was decided here? Reads like `Decision`, which is made when somebody looks.
 
     `answer` are the bytes that o10 would have sent.
     """
 
-    __slots__ = ("_told", "answer", "max_output_tokens", "model", "token")
-
-    def __init__(self, answer: bytes, token: str, model: str, max_output_tokens: int) -> None:
-        self.answer = answer
-        self.token = token
-        self.model = model
-        self.max_output_tokens = max_output_tokens
-        self._told: Decision | None = None
+    answer: bytes
+    token: str
+    model: str
+    max_output_tokens: int
+    _told: Decision | None = None
 
     @property
     def told(self) -> Decision:
@@ -189,8 +224,8 @@ def terms_from(told: LocalTerms, *, till: LocalTill, form: str, asked: dict[str,
         told=told,
         till=till,
         form=form,
-        given=Wording(told.given, _picks(told.given_fields)),
-        defaulted=Wording(told.defaulted, _picks(told.defaulted_fields)),
+        given=Wording(_pieces(told.given), told.given_fields),
+        defaulted=Wording(_pieces(told.defaulted), told.defaulted_fields),
         grounds=grounds,
         rates=tuple((each, _rates(each, told.currency)) for each in told.brackets),
         asked=asked,
@@ -234,9 +269,15 @@ def bill_of(
     return LocalBill(cost, frozenset(flags))
 
 
-def _picks(places: tuple[int, ...]) -> Callable[[Sequence[str]], tuple[str, ...]]:
-    picked: Callable[[Sequence[str]], tuple[str, ...]] = itemgetter(*places)
-    return picked
+def _pieces(pattern: str) -> tuple[str, ...]:
+    """What stands between the gaps? A doubled per cent sign is one, and stays doubled."""
+    pieces = [""]
+    for part in _GAP.split(pattern):
+        if part == "%s":
+            pieces.append("")
+        else:
+            pieces[-1] += part
+    return tuple(pieces)
 
 
 def _provider_differs(request: Settle, cost: Nanos, currency: str) -> bool:

@@ -122,13 +122,14 @@ class LocalView(_Wire, frozen=True, kw_only=True):
 
     Shape: `levels` root first, as in the journal's record `Seen`. Units: nanos; the answers
     fit while `soft_least <= worst - free < soft_most`. `form` tells answers of other thresholds
-    and another binding level apart. `epochs` rise with every change of an envelope.
+    and another `binding` level apart. `epochs` rise with every change of an envelope.
     """
 
     levels: tuple[tuple[int | None, int, int, int, int], ...]
     soft_least: int
     soft_most: int
     form: str
+    binding: int | None
     epochs: tuple[int, ...]
     active: bool
 

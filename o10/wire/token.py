@@ -134,12 +134,21 @@ def read(text: str, *, keys: Mapping[int, bytes]) -> ReservationToken:
     )
 
 
-def peek(text: str) -> tuple[int, UUID] | None:
-    """Which key is said to have signed, for which lease? Unproven; None = no token's shape."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What does a text of a token's shape say, unproven?"""
+
+    key_id: int
+    lease: UUID
+    sequence: int
+
+
+def peek(text: str) -> Said | None:
+    """What does this token say? Nobody vouches for it; None = it has no token's shape."""
     if not _TEXT.fullmatch(text):
         return None
-    _, key_id, lease, *_ = _BODY.unpack(urlsafe_b64decode(text + "==")[: _BODY.size])
-    return key_id, UUID(bytes=lease)
+    _, key_id, lease, sequence, *_ = _BODY.unpack(urlsafe_b64decode(text + "==")[: _BODY.size])
+    return Said(key_id, UUID(bytes=lease), sequence)
 
 
 def looks_like_token(text: str) -> bool:

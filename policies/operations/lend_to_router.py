@@ -218,6 +218,7 @@ def _with_terms(
             soft_least=view.soft_least,
             soft_most=view.soft_most,
             form=_form(view),
+            binding=view.binding,
             epochs=tuple(rule.epoch for rule in place.path),
             active=all(rule.state == "active" for rule in place.path),
         ),

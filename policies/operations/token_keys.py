@@ -56,8 +56,8 @@ def read_token(text: str) -> token.ReservationToken:
     Raises: TokenInvalid (`token_invalid`).
     """
     said = token.peek(text)
-    if said is not None and said[0] == ROUTER_TOKEN_KEY:
-        fence = said[1].int & ((1 << 40) - 1)
+    if said is not None and said.key_id == ROUTER_TOKEN_KEY:
+        fence = said.lease.int & ((1 << 40) - 1)
         return token.read(text, keys={ROUTER_TOKEN_KEY: router_secret(fence)})
     return token.read(text, keys=_Keys())
 

@@ -14,11 +14,14 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import msgspec
 import pytest
+from django.conf import settings
 
 from o10.access import keys, operations
 from o10.access.roles import Role
 from o10.client import AsyncClient, Client
 from o10.client.exchange import Patience
+from o10.kernel import clock as kernel_clock
+from policies import facade as policies
 from tests.company import Company, committed_company
 from tests.plane.conftest import make_app
 
@@ -42,6 +45,9 @@ class Quiet(WSGIRequestHandler):
 def company(
     database_urls: Any, django_db_setup: None, django_db_blocker: Any
 ) -> Iterator[Company]:
+    # Another database numbers its holders from 1 again: their journals are not ours.
+    for journal in (Path(settings.O10_HOME) / "plane").glob("journal-*"):
+        journal.unlink()
     yield from committed_company(database_urls, django_db_blocker, NOW)
 
 
@@ -62,6 +68,22 @@ def plane(company: Company) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.fixture
+def books(company: Any) -> Iterator[None]:
+    """The bookkeeper of this host, in a thread."""
+    stop = threading.Event()
+    home = Path(settings.O10_HOME)
+    thread = threading.Thread(
+        target=policies.run_books,
+        kwargs={"home": home, "now": lambda: kernel_clock.now(), "stop": stop},
+        daemon=True,
+    )
+    thread.start()
+    yield
+    stop.set()
+    thread.join(10)
 
 
 @pytest.fixture

@@ -1,20 +1,26 @@
 """Does a router decide by itself, from leases, and is all of it booked by o10?"""
 
 import json
-import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import psycopg
 import pytest
-from django.conf import settings
 
+from o10.access import keys, operations
 from o10.client import Client, Lessee
+from o10.client.exchange import Ask
 from o10.client.local_till import LocalDecision
 from o10.kernel import clock as kernel_clock
-from o10.wire.decisions import Outcome, Settled
+from o10.kernel import errors
+from o10.wire import token
+from o10.wire.decisions import Decision, Outcome, Settled
+from o10.wire.leasing import ROUTER_TOKEN_KEY
 from policies import facade as policies
 from tests.client.conftest import MODEL, wait_for
 
@@ -25,22 +31,6 @@ ASKED = {
     "max_output_tokens": 500,
 }
 USAGE = {"input_tokens": 1_000, "output_tokens": 100}
-
-
-@pytest.fixture
-def books(company: Any) -> Iterator[None]:
-    """The bookkeeper of this host, in a thread."""
-    stop = threading.Event()
-    home = Path(settings.O10_HOME)
-    thread = threading.Thread(
-        target=policies.run_books,
-        kwargs={"home": home, "now": lambda: kernel_clock.now(), "stop": stop},
-        daemon=True,
-    )
-    thread.start()
-    yield
-    stop.set()
-    thread.join(10)
 
 
 @pytest.fixture
@@ -127,4 +117,154 @@ def test_calls_are_booked_settled_and_given_back(lessee: Lessee, database_urls: 
     )
     # 1,000 in at 2.50 and 100 out at 10.00 a million: 0.0035 a call; one at its worst case.
     assert booked == [("released", 1, 0), ("settled", 9, 8 * 3_500_000 + 7_500_000)]
+    assert list(policies.check_conservation()) == []
+
+
+def test_a_frozen_envelope_is_recalled_within_a_second(
+    lessee: Lessee, company: Any, database_urls: Any
+) -> None:
+    lessee.authorize(**ASKED)
+    change = policies.EnvelopeChange
+    envelope = company.envelopes["use_case"]
+
+    def set_state(state: str) -> None:
+        policies.change_envelope(
+            envelope=envelope,
+            change=change(state=state, reason="A test."),
+            actor=company.finops,
+            now=kernel_clock.now(),
+        )
+
+    set_state("frozen")
+    began = time.monotonic()
+    try:
+        wait_for(lambda: not lessee.authorize(**ASKED).decision.goes, 5)
+        assert time.monotonic() - began < 1.5
+        lent = "SELECT sum(granted_nanos - returned_nanos - settled_nanos - open_nanos)"
+        wait_for(
+            lambda: (
+                rows(database_urls, f"{lent} FROM lease WHERE state = 'open'")[0][0]
+                in (0, None)
+            )
+        )
+    finally:
+        set_state("active")
+    assert wait_for(lambda: isinstance(lessee.authorize(**ASKED), LocalDecision), 5)
+
+
+def test_a_repeated_request_id_is_one_call_and_another_body_is_refused(lessee: Lessee) -> None:
+    first = lessee.authorize(**ASKED, request_id="once")
+    second = lessee.authorize(**ASKED, request_id="once")
+    assert first.decision_id == second.decision_id
+    with pytest.raises(errors.IdempotencyMismatch):
+        lessee.authorize(**ASKED | {"max_output_tokens": 400}, request_id="once")
+
+
+def test_a_settle_is_repeatable_and_ends_once(lessee: Lessee) -> None:
+    decision = lessee.authorize(**ASKED)
+    first = lessee.settle(reservation=decision.token, usage=USAGE)
+    assert lessee.settle(reservation=decision.reservation.id, usage=USAGE) == first
+    with pytest.raises(errors.IdempotencyMismatch):
+        lessee.settle(reservation=decision.token, usage=USAGE | {"output_tokens": 9})
+    with pytest.raises(errors.ReservationFinalized):
+        lessee.release(reservation=decision.token)
+
+
+def test_what_is_not_usual_is_decided_by_o10(lessee: Lessee) -> None:
+    lessee.authorize(**ASKED)
+    unusual = [
+        ASKED | {"input_tokens": None, "prompt": "count me"},
+        ASKED | {"model": "no-such-model"},
+        ASKED | {"use_case": "nobody"},
+        ASKED | {"max_output_tokens": 100_000_000},
+    ]
+    for fields in unusual:
+        assert isinstance(lessee.authorize(**fields), Decision), fields
+    with pytest.raises(errors.ValidationFailed):
+        lessee.authorize(**ASKED | {"step": -1})
+    with pytest.raises(TypeError):
+        lessee.authorize(**ASKED, no_such_field=1)
+    assert isinstance(lessee.authorize(**ASKED), LocalDecision)
+
+
+def test_a_call_served_by_another_model_is_priced_by_o10(
+    lessee: Lessee, database_urls: Any
+) -> None:
+    decision = lessee.authorize(**ASKED)
+    settled = lessee.settle(reservation=decision.token, usage=USAGE, model="openai/gpt-4o-mini")
+    assert isinstance(settled, Settled)
+    assert "MODEL_SERVED_DIFFERS" in settled.flags
+    assert int(settled.cost.amount_nanos) < 3_500_000
+
+
+def test_another_process_settles_by_the_token(lessee: Lessee, client: Client) -> None:
+    decision = lessee.authorize(**ASKED)
+    lessee.keeper.ship_now()
+    settled = client.settle(reservation=decision.token, usage=USAGE)
+    assert isinstance(settled, Settled)
+    book = lessee.keeper._books[next(iter(lessee.keeper._books))][1]
+    wait_for(lambda: not lessee._holds and not book.open, 12)
+    book.check()
+
+
+def test_a_router_signs_for_its_own_leases_alone(lessee: Lessee, client: Client) -> None:
+    decision = lessee.authorize(**ASKED)
+    mine = token.read(decision.token, keys={ROUTER_TOKEN_KEY: lessee.keeper.secret})
+    foreign = token.sign(
+        replace(mine, lease=UUID(int=mine.lease.int ^ 1)), key=lessee.keeper.secret
+    )
+    with pytest.raises(errors.TokenInvalid):
+        client.settle(reservation=foreign, usage=USAGE)
+
+
+def test_a_revoked_key_lends_nothing_within_a_second(
+    lessee: Lessee, client: Client, company: Any
+) -> None:
+    lessee.authorize(**ASKED)
+    key = client.authorize(**ASKED)
+    assert key.decision.goes
+    operations.revoke_key(
+        key_id=lessee.keeper.own_key, actor="usr_finance", now=kernel_clock.now()
+    )
+    keys.forget()
+
+    def refused() -> bool:
+        try:
+            lessee.authorize(**ASKED)
+        except errors.Unauthorized:
+            return True
+        return False
+
+    began = time.monotonic()
+    wait_for(refused, 5)
+    assert time.monotonic() - began < 1.5
+
+
+def test_the_snapshot_has_an_etag(plane: str, secret: str, client: Client) -> None:
+    first = client.send_once(Ask("GET", "/api/v1/policy/snapshot"))
+    assert first.status == 200
+    told = json.loads(first.body)
+    (case,) = [each for each in told["use_cases"] if each["slug"] == "support-assistant"]
+    assert [each["scope"] for each in case["envelopes"]] == [
+        "company",
+        "department",
+        "use_case",
+    ]
+    tag = (("If-None-Match", first.etag),)
+    again = client.send_once(Ask("GET", "/api/v1/policy/snapshot", headers=tag))
+    assert (again.status, again.body, again.etag) == (304, b"", first.etag)
+
+
+def test_a_lease_goes_back_by_its_own_door(client: Client, database_urls: Any) -> None:
+    asked = {name: ASKED[name] for name in ("use_case", "model", "input_tokens")}
+    lent = json.loads(
+        client.send_once(
+            Ask("POST", "/api/v1/leases", msgspec.json.encode(asked | {"least": 10_000_000}))
+        ).body
+    )
+    lease = lent["lease"]
+    told = client.send_once(Ask("POST", f"/api/v1/leases/{lease['lease']}:return", b"{}"))
+    assert json.loads(told.body) == {"returned": lease["granted"], "rest": 0}
+    again = client.send_once(Ask("POST", f"/api/v1/leases/{lease['lease']}:return", b"{}"))
+    assert json.loads(again.body) == {"returned": 0, "rest": 0}
     assert list(policies.check_conservation()) == []

@@ -220,18 +220,30 @@ def move_each(
         if raised:
             raise_version(cells=cells, version=version)
         return
+    parameters = move_parameters(
+        cells=cells, version=version, changes=changes, taken=taken, raised=raised
+    )
+    cursor = statements.run(MOVE_EACH, parameters)
+    if cursor.rowcount != len(cells.envelopes):
+        kind = CapExceeded if any(taken) else BalanceMissing
+        raise kind(path=list(cells.envelopes), nanos=max(taken, default=0))
+
+
+def move_parameters(
+    *,
+    cells: Cells,
+    version: int,
+    changes: Sequence[Move],
+    taken: Sequence[Nanos] = (),
+    raised: int = 0,
+) -> list[object]:
+    """With which parameters does MOVE_EACH make these changes? One row for each cell."""
     columns = [
         [getattr(change, name) for change in changes]
         for name in ("settled", "held", "unsettled", "unguarded")
     ]
     more = list(taken) or [0] * len(cells.envelopes)
-    cursor = statements.run(
-        MOVE_EACH,
-        [version, cells.root, raised, version, *cells.as_arrays, *columns, more],
-    )
-    if cursor.rowcount != len(cells.envelopes):
-        kind = CapExceeded if any(more) else BalanceMissing
-        raise kind(path=list(cells.envelopes), nanos=max(more))
+    return [version, cells.root, raised, version, *cells.as_arrays, *columns, more]
 
 
 def raise_version(*, cells: Cells, version: int) -> None:

@@ -226,6 +226,13 @@ def change_leases(changes: Mapping[UUID, LeaseChange], *, now: datetime) -> None
     """
     if not changes:
         return
+    cursor = statements.run(CHANGE_LEASES, change_parameters(changes, now=now))
+    if cursor.rowcount != len(changes):
+        raise LeaseMissing(leases=[str(each) for each in sorted(changes)])
+
+
+def change_parameters(changes: Mapping[UUID, LeaseChange], *, now: datetime) -> list[object]:
+    """With which parameters does CHANGE_LEASES make these changes? One row for each."""
     order = sorted(changes)
     columns = [
         [getattr(changes[each], name) for each in order]
@@ -239,9 +246,7 @@ def change_leases(changes: Mapping[UUID, LeaseChange], *, now: datetime) -> None
             "drains",
         )
     ]
-    cursor = statements.run(CHANGE_LEASES, [now, order, *columns])
-    if cursor.rowcount != len(order):
-        raise LeaseMissing(leases=[str(each) for each in order])
+    return [now, order, *columns]
 
 
 def notify(kind: str, **what: object) -> None:

@@ -21,7 +21,11 @@ from o10.management.benches.provider import MODEL, Provider
 
 SPAWN = multiprocessing.get_context("spawn")
 INPUT_TOKENS, OUTPUT_TOKENS = 1_200, 800
+Kept = tuple[str, str, str, tuple[int, int]]
+"""Call, reservation, its id or token, what was billed."""
 RETRIES = 80
+NAMED_BY = ("token",)
+"""How a settle names its reservation."""
 GRACE_S = 5.0
 """Holds expire so long after their time."""
 
@@ -127,7 +131,7 @@ class _Router:
         self.order, self.seen = order, seen
         self.line = Provider(order.provider)
         self.chance = random.Random(order.name)
-        self.kept: list[tuple[str, str, tuple[int, int]]] = []
+        self.kept: list[Kept] = []
 
     def life(self, numbers: Iterator[int]) -> Script:
         """One connection: a call after the other."""
@@ -147,14 +151,16 @@ class _Router:
             if answer["decision"] not in ALLOWED:
                 self.seen.denied[answer["reasons"][0]["code"]] += 1
                 continue
-            reservation = answer["reservation"]["id"]
             self.seen.held[call] = int(answer["reservation"]["amount_nanos"])
-            yield from self._end(call, reservation, answer["caps"]["max_output_tokens"])
+            yield from self._end(call, answer)
 
-    def _end(self, call: str, reservation: str, max_output_tokens: int) -> Script:
+    def _end(self, call: str, answer: dict[str, Any]) -> Script:
+        reservation = answer["reservation"]["id"]
+        named = answer["reservation"][self.chance.choice(NAMED_BY)]
+        max_output_tokens = answer["caps"]["max_output_tokens"]
         fate = self.chance.random()
         if fate < self.order.released:
-            status, body, _ = yield self._release(reservation)
+            status, body, _ = yield self._release(named)
             if self._decoded(status, body) is not None:
                 self.seen.released[call] = reservation
             return
@@ -166,9 +172,9 @@ class _Router:
         )
         self.seen.served[call] = reservation
         if fate > 1.0 - self.order.late:
-            self.kept.append((call, reservation, billed))
+            self.kept.append((call, reservation, named, billed))
             return
-        asked = settle_request(self.order.key, reservation, billed)
+        asked = settle_request(self.order.key, named, billed)
         status, body, _ = yield asked
         answer = self._decoded(status, body)
         if answer is None:
@@ -178,10 +184,10 @@ class _Router:
             status, body, _ = yield asked
             self._same(answer, self._decoded(status, body), "entry_id")
 
-    def settle_late(self, kept: Iterator[tuple[str, str, tuple[int, int]]]) -> Script:
+    def settle_late(self, kept: Iterator[Kept]) -> Script:
         """Settles what has expired long ago."""
-        for call, reservation, billed in kept:
-            status, body, _ = yield settle_request(self.order.key, reservation, billed)
+        for call, reservation, named, billed in kept:
+            status, body, _ = yield settle_request(self.order.key, named, billed)
             answer = self._decoded(status, body)
             if answer is None:
                 continue

@@ -115,9 +115,11 @@ def _facts(busy: Samples, calm: Samples) -> dict[str, str | int | float]:
         facts[f"{name}: p99 us"] = middle(samples, "p99_us")
         facts[f"{name}: processor us/call"] = middle(samples, "cpu_us")
         facts[f"{name}: driver us/call"] = middle(samples, "driver_us")
+        facts[f"{name}: asked again (broken or 503)"] = sum(s.asked_again for s in samples)
     for name in (PLANE, WEB):
         facts[f"{name}: bookkeeper us/call"] = middle(busy[name], "books_us")
         facts[f"{name}: PostgreSQL us/call"] = middle(busy[name], "database_us")
+        facts[f"{name}: in the books calls/s"] = middle(busy[name], "booked_rate")
     for name, samples in calm.items():
         facts[f"{name}: p50 us, c=1"] = middle(samples, "p50_us")
         facts[f"{name}: p99 us, c=1"] = middle(samples, "p99_us")

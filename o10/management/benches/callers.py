@@ -100,7 +100,7 @@ def calls(call: Call, *, numbers: Iterator[int], provider: Provider, told: Told)
                 manner=call.manner,
             )
             if call.settles:
-                status, answer, _ = yield settle_request(call.key, reservation["id"], billed)
+                status, answer, _ = yield settle_request(call.key, reservation["token"], billed)
                 settled = _decoded(status, answer, told)
                 if settled is None:
                     told.unsettled += 1

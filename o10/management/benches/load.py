@@ -13,6 +13,7 @@ from o10.management.benches.server import BOOKS, Server, Site
 MakeScripts = Callable[["array[int]"], Sequence[Script]]
 """Gets the array that the waits go to, in ns."""
 _ids = itertools.count()
+RETRIES = 60
 BLOCK = 10**7
 """Each connection of each round has numbers of its own; nobody asks that often."""
 
@@ -32,6 +33,8 @@ class Sample:
     books_us: float
     database_us: float
     driver_us: float
+    asked_again: int
+    """503 or a broken connection; the wait goes on until the answer."""
 
 
 def first_number() -> int:
@@ -57,7 +60,9 @@ def measure(site: Site, server: Server, make: MakeScripts, *, seconds: float) ->
     scripts = make(waits)
     sockets = servers.even_sockets(server, len(scripts))
     before = _costs(site, server)
-    driven = drive(port=server.port, sockets=sockets, seconds=seconds, scripts=scripts)
+    driven = drive(
+        port=server.port, sockets=sockets, seconds=seconds, scripts=scripts, retries=RETRIES
+    )
     own = server.cpu_s()
     drained = servers.drain()
     after = _costs(site, server)
@@ -71,6 +76,7 @@ def measure(site: Site, server: Server, make: MakeScripts, *, seconds: float) ->
         books_us=(after[1] - before[1]) * share,
         database_us=(after[2] - before[2]) * share,
         driver_us=driven.cpu_s * share,
+        asked_again=driven.broken,
     )
 
 

@@ -58,12 +58,15 @@ def compare(
     _add(scene, crowd, tight, cap=TIGHT_CAP)
     facts: dict[str, Any] = {"many: children": many, "many: frontier share": FRONTIER_SHARE}
     first = [_touch_all(running, each) for each in (few, crowd)]
-    facts["many: first call of each child, p50 us"] = round(first[1].p50_us, 1)
+    facts["many: first calls of each child, p50 us"] = round(first[1].p50_us, 1)
+    facts["many: first calls of each child, p99 us"] = round(first[1].p99_us, 1)
+    facts["many: first calls of each child, asked again"] = first[1].asked_again
     said = take_turns(
         {each.slug: _turn(running, each, seconds) for each in (few, crowd)}, rounds=rounds
     )
     _exhaust(running, crowd, tight)
     facts["many: calls refused"] = crowd.denied
+    facts["many: asked again"] = sum(each.asked_again for each in said[crowd.slug])
     facts |= {
         f"many: {name}: p50 us, c={CONNECTIONS}": round(column(samples, "p50_us")[-1], 1)
         for name, samples in said.items()

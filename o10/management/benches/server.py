@@ -24,7 +24,7 @@ from o10.management.benches.crew import connect
 from o10.management.benches.drive import connect as dial
 from o10.management.commands import up
 
-PATIENCE_S = 120.0
+PATIENCE_S = 60.0
 TEND_S = 0.1
 QUIET_S = 0.4
 YOUNG_S = 6.0
@@ -69,6 +69,7 @@ class Server:
                 },
                 cwd=settings.BASE_DIR,
                 start_new_session=True,
+                preexec_fn=up._die_with_parent,  # noqa: PLW1509 - one prctl call, no locks
             )
         self.starts += 1
 
@@ -111,6 +112,7 @@ class Site:
 
     servers: dict[str, Server] = field(default_factory=dict)
     _stopping: threading.Event = field(default_factory=threading.Event)
+    _stopped: threading.Event = field(default_factory=threading.Event)
     _tender: threading.Thread | None = None
 
     def __getitem__(self, name: str) -> Server:
@@ -133,10 +135,11 @@ class Site:
     def stop(self) -> None:
         """Ends all of them, the bookkeeper after those whose journals it reads."""
         self._stopping.set()
-        if self._tender is not None:
-            self._tender.join()
         for server in sorted(self.servers.values(), key=_last_are_the_books):
             server.end()
+        self._stopped.set()
+        if self._tender is not None:
+            self._tender.join()
 
     def kill_worker(
         self, chance: random.Random, *, name: str = PLANE, older_than_s: float = 0.0
@@ -166,8 +169,11 @@ class Site:
         return pid * killed
 
     def _tend(self) -> None:
-        while not self._stopping.wait(TEND_S):
+        # The thread outlives what it has started: a child dies with its parent's thread.
+        while not self._stopped.wait(TEND_S):
             for server in list(self.servers.values()):
+                if self._stopping.is_set():
+                    break
                 if server.process is not None and server.process.poll() is not None:
                     server.start()
 
@@ -214,6 +220,10 @@ def site(
         try:
             running.begin(wanted)
             yield running
+        except Exception as error:
+            for server in running.servers.values():
+                error.add_note(f"{server.name} said: {server.said() or 'nothing'}")
+            raise
         finally:
             running.stop()
 

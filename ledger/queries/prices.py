@@ -269,6 +269,21 @@ def bracket_of(
     return least, (edges[reached] if reached < len(edges) else None)
 
 
+def prices_hold_until(
+    key: OfferKey, *, at: datetime, book: PriceState | None = None
+) -> datetime:
+    """Until when is this offer priced as it is now? `at` itself where the hour decides.
+
+    Never beyond the instant at which the book is too old (`prices_stale`).
+    """
+    state = book or price_book()
+    offer, listed_at = state.book.find_offer(key), state.book.listed_at
+    if offer is None or offer.windows or listed_at is None:
+        return at
+    edges = [edge for edge in offer.edges if edge > at]
+    return min([listed_at + STALE_AFTER, *edges])
+
+
 def prices_stale(*, at: datetime, book: PriceState | None = None) -> bool:
     """Is the newest catalogue in the book older than 45 days?"""
     last = stale_after(book or price_book())

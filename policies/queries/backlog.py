@@ -3,6 +3,7 @@
 Workers stop borrowing when it is too far; health and metrics show it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -64,6 +65,24 @@ def backlog_at(*, home: Path, now: datetime) -> Backlog:
         put_aside=sum(row[3] for row in rows),
         differing=sum(row[4] for row in rows),
     )
+
+
+def ends_of_journals(*, home: Path) -> dict[str, int]:
+    """Where do the journals end that holders of this host are writing? Bytes, by file name."""
+    folder, ends = plane_folder(home), {}
+    rows = LeaseHolder.objects.filter(host=host_of(home), ended_at=None)
+    for journal in rows.values_list("journal", flat=True):
+        try:
+            ends[journal] = (folder / journal).stat().st_size
+        except FileNotFoundError:
+            continue
+    return ends
+
+
+def count_unbooked(ends: Mapping[str, int]) -> int:
+    """How many of these journals are not booked up to there yet?"""
+    rows = LeaseHolder.objects.filter(journal__in=list(ends), ended_at=None)
+    return sum(booked < ends[name] for name, booked in rows.values_list("journal", "booked_to"))
 
 
 def _waiting(path: Path, booked_to: int) -> tuple[int, datetime | None]:

@@ -47,6 +47,7 @@ from policies.operations.teller.teller import (
     micros,
 )
 from policies.operations.token_keys import read_token
+from policies.queries.backlog import count_unbooked, ends_of_journals
 
 ENDS_UNTIL_MS = 3_000
 """So long after its expiry a hold still ends in its lease; then the sweep takes it."""
@@ -296,20 +297,27 @@ def _strictly(
     caller: Caller,
     now: datetime,
 ) -> bytes:
-    """In a transaction of its own; what was just answered may still be on its way there."""
-    until = time.monotonic() + _BOOKED_WITHIN_S
-    while True:
-        try:
-            return run(request=request, caller=caller, now=now)
-        except ReservationUnknown:
-            if time.monotonic() > until or not _from_a_lease(request.reservation):
-                raise
+    """In a transaction of its own; what was just answered may still be on its way there.
+
+    Raises: ReservationUnknown once the books have all that this host wrote before; until then
+    ServiceUnavailable, so that a router sends it again.
+    """
+    try:
+        return run(request=request, caller=caller, now=now)
+    except ReservationUnknown:
+        # One call of a worker waits for the books at a time: unknown ids must not stop it.
+        if not teller.waits.acquire(blocking=False):
+            raise ServiceUnavailable(what="the books", retry_after_s=1) from None
+    try:
+        ends = ends_of_journals(home=teller.folder.parent)
+        until = time.monotonic() + _BOOKED_WITHIN_S
+        while count_unbooked(ends):
+            if time.monotonic() > until:
+                raise ServiceUnavailable(what="the books", retry_after_s=1)
             time.sleep(0.02)
-
-
-def _from_a_lease(reference: str) -> bool:
-    """Only what we signed is worth waiting for."""
-    return looks_like_token(reference) and read_token(reference).sequence > 0
+    finally:
+        teller.waits.release()
+    return run(request=request, caller=caller, now=now)
 
 
 def _own_book(teller: Teller, leased: Leased) -> Book | None:

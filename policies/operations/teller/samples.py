@@ -43,9 +43,10 @@ def learn_from(teller: Teller, asked: Asked, caller: Caller, till: Till, known: 
     if kept is not None and kept[0] == terms:
         # One object as long as it says the same: wordings are kept by its identity.
         terms = kept[0]
+    until = ledger.prices_hold_until(asked.offer, at=asked.question.now, book=known.prices)
     above, most = ledger.bracket_of(asked.offer, input_tokens=asked.bound, book=known.prices)
     bound_most = terms.bound_most if most is None else min(most, terms.bound_most)
-    teller.terms[key] = (terms, above, bound_most)
+    teller.terms[key] = (terms, above, bound_most, until)
     defaulted = request.max_output_tokens is None
     form = (id(terms), defaulted, view.passed, view.binding)
     if form in till.wordings:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Lock
 from uuid import UUID
 
 from o10.access.keys import Caller
@@ -66,8 +67,9 @@ class Teller:
     Shape: `books` by lease, with the till each belongs to; `named` maps the uuid of an open
     reservation to its number and lease, as integers: nothing for the collector to visit;
     `by_place` are all tills, `tills` the way to them by what a call says; `terms` by key, use
-    case, model, venue and region, with the inputs they hold for (above, to); `ended` are calls
-    that ended here and are not booked yet: where it was written, their book and number.
+    case, model, venue and region, with the inputs they hold for (above, to) and until when;
+    `ended` are calls that ended here and are not booked yet: where it was written, their book
+    and number; `waits` is held by the one call that waits for the books.
     """
 
     def __init__(
@@ -90,10 +92,11 @@ class Teller:
         self.named: dict[int, int] = {}
         self.by_place: dict[tuple[tuple[int, ...], tuple[datetime, ...]], Till] = {}
         self.tills: dict[tuple[str | None, ...], Till] = {}
-        self.terms: dict[tuple[str | None, ...], tuple[Terms, int, int]] = {}
+        self.terms: dict[tuple[str | None, ...], tuple[Terms, int, int, datetime]] = {}
         self.ended: deque[tuple[int, Book, int]] = deque()
         self.booked_to = 0
         self.booked_at = monotonic()
+        self.waits = Lock()
         self.short_at = 0.0
         self._kinds: tuple[str, ...] = ()
 

@@ -34,9 +34,11 @@ def answer_usual(  # noqa: C901 - one look at each thing that may be unusual
     bound = request.input_tokens
     if found is None or bound is None or request.prompt is not None:
         return None
-    terms, above, most = found
+    terms, above, most, until = found
     till = teller.tills.get(teller.place_key(request))
-    if till is None or call.now >= till.ends or not above < bound <= most:
+    if till is None or call.now >= till.ends or call.now >= until:
+        return None
+    if not above < bound <= most:
         return None
     asked_output = request.max_output_tokens
     wanted = terms.default_output if asked_output is None else asked_output

@@ -13,7 +13,12 @@ import msgspec
 import pytest
 
 from o10.kernel import ids
-from o10.kernel.errors import IdempotencyMismatch, ReservationFinalized, ServiceUnavailable
+from o10.kernel.errors import (
+    IdempotencyMismatch,
+    ReservationFinalized,
+    ReservationUnknown,
+    ServiceUnavailable,
+)
 from o10.kernel.money import Money
 from o10.lease import journal as journals
 from o10.lease import records
@@ -27,7 +32,12 @@ from policies.core.question import Left
 from policies.core.till import own
 from policies.models import DecisionLog, Lease, LeaseHolder, Reservation
 from policies.operations.booked_call import reservation_of
-from policies.operations.open_holder import journal_name, open_holder
+from policies.operations.open_holder import (
+    host_of,
+    journal_name,
+    open_holder,
+    plane_folder,
+)
 from policies.operations.questions import ask as ask_in_full
 from policies.operations.teller import authorizing, ending, loans
 from policies.operations.teller.known import know
@@ -64,14 +74,13 @@ class Clock:
         return self.at
 
 
-def make_teller(folder: Path, clock: Clock, *, now: Any = NOW) -> Teller:
-    fence = open_holder(host="host-a", pid=os.getpid(), born=1, kind="plane", now=now)
+def make_teller(home: Path, clock: Clock, *, now: Any = NOW) -> Teller:
+    folder, host = plane_folder(home), host_of(home)
+    fence = open_holder(host=host, pid=os.getpid(), born=1, kind="plane", now=now)
     journal = Journal.create(folder / journal_name(fence))
     journal.append(
         records.encode(
-            records.Started(
-                format=1, fence=fence, host="host-a", pid=os.getpid(), born=1, at_us=0
-            )
+            records.Started(format=1, fence=fence, host=host, pid=os.getpid(), born=1, at_us=0)
         )
     )
     claims = Claims.open(folder / "claims", slots=10_000)
@@ -440,6 +449,17 @@ def test_a_release_frees_the_hold_and_has_no_entry(teller):
     assert (told["entry_id"], told["refunded"]["amount"]) == (None, "0.015")
     assert ending.release(teller, request=request, caller=ROUTER, now=NOW) == first
     check_books(teller)
+
+
+def test_an_unknown_id_is_unknown_only_when_the_books_have_everything(teller):
+    unknown = ids.new_id("rsv")
+    at_counter(teller)
+    with pytest.raises(ServiceUnavailable):
+        settle_at(teller, unknown)
+    name = journal_name(teller.fence)
+    LeaseHolder.objects.filter(journal=name).update(booked_to=teller.journal.position)
+    with pytest.raises(ReservationUnknown):
+        settle_at(teller, unknown)
 
 
 # Failures

@@ -20,7 +20,7 @@ from o10.client.errors import (
 )
 from o10.client.failmode import FailClosed, FailMode, FailOpen, LocalPrice
 from o10.client.http import AsyncClient, Client
-from o10.client.lessee import Lessee
+from o10.client.lessee import AsyncLessee, Lessee
 from o10.client.local_till import LocalDecision
 from o10.client.provider_usage import ProviderUsage, usage_in
 from o10.client.refusal import Refusal, refusal_of
@@ -29,6 +29,7 @@ __all__ = [
     "AnswerUnreadable",
     "AsyncCall",
     "AsyncClient",
+    "AsyncLessee",
     "Call",
     "Client",
     "ClientExtraMissing",

@@ -21,6 +21,8 @@ from o10.wire.requests import Finish
 
 if TYPE_CHECKING:
     from o10.client.http import AsyncClient, Client
+    from o10.client.lessee import AsyncLessee, Lessee
+    from o10.client.local_till import LocalDecision
     from o10.client.verbs import Kept
 
 T = TypeVar("T")
@@ -133,16 +135,17 @@ class _Ending:
         """Says that the provider billed nothing: the call will be released."""
         self._unbilled = True
 
-    def enter(self, decision: Decision) -> None:
+    def enter(self, decision: "Decision | LocalDecision") -> None:
         """Takes the decision.
 
         Raises: Denied when the call does not go.
         """
-        self._decision = decision
+        whole = decision if isinstance(decision, Decision) else decision.told
+        self._decision = whole
         self._began = monotonic()
-        if not decision.decision.goes:
+        if not whole.decision.goes:
             self.ended = True
-            raise Denied(decision)
+            raise Denied(whole)
 
     def settle_fields(self, told: Mapping[str, Any]) -> dict[str, Any]:
         """What is sent to settle this attempt?"""
@@ -184,7 +187,7 @@ def finish_of(error: BaseException | None) -> Finish:
 class Call(_Ending):
     """How is one call guarded in a program with threads? A context manager."""
 
-    def __init__(self, client: "Client", fields: Mapping[str, Any]) -> None:
+    def __init__(self, client: "Client | Lessee", fields: Mapping[str, Any]) -> None:
         super().__init__(fields)
         self._client = client
 
@@ -244,7 +247,7 @@ class Call(_Ending):
 class AsyncCall(_Ending):
     """How is one call guarded in a program with an event loop? An async context manager."""
 
-    def __init__(self, client: "AsyncClient", fields: Mapping[str, Any]) -> None:
+    def __init__(self, client: "AsyncClient | AsyncLessee", fields: Mapping[str, Any]) -> None:
         super().__init__(fields)
         self._client = client
 
@@ -392,7 +395,7 @@ class AsyncCallStream(Generic[T]):
             call.end_later(GeneratorExit())
 
 
-def guard(client: "Client", fields: Mapping[str, Any]) -> Callable[..., Any]:
+def guard(client: "Client | Lessee", fields: Mapping[str, Any]) -> Callable[..., Any]:
     """Which decorator guards a function that calls the provider?"""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -432,7 +435,9 @@ def guard(client: "Client", fields: Mapping[str, Any]) -> Callable[..., Any]:
     return decorate
 
 
-def guard_async(client: "AsyncClient", fields: Mapping[str, Any]) -> Callable[..., Any]:
+def guard_async(
+    client: "AsyncClient | AsyncLessee", fields: Mapping[str, Any]
+) -> Callable[..., Any]:
     """Which decorator guards a coroutine function, or an async generator?"""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ from uuid import UUID
 import msgspec
 
 from o10.client.exchange import Ask, Outcome
-from o10.client.http import Client
+from o10.client.http import AsyncClient, Client
 from o10.client.left_journals import ship_left_journals, whole_records
 from o10.client.local_till import LocalTill, Terms, bound_level, levels_of, terms_from
 from o10.client.verbs import answer_in
@@ -70,7 +70,7 @@ class Keeper:
 
     def __init__(
         self,
-        client: Client,
+        client: Client | AsyncClient,
         *,
         forget: Callable[[], None],
         ended: Callable[[UUID, int], None],

@@ -1,5 +1,6 @@
 """Does a router decide by itself, from leases, and is all of it booked by o10?"""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import psycopg
 import pytest
 
 from o10.access import keys, operations
-from o10.client import Client, Lessee
+from o10.client import AsyncClient, AsyncLessee, Client, Lessee
 from o10.client.exchange import Ask
 from o10.client.local_till import LocalDecision
 from o10.kernel import clock as kernel_clock
@@ -203,7 +204,7 @@ def test_another_process_settles_by_the_token(lessee: Lessee, client: Client) ->
     settled = client.settle(reservation=decision.token, usage=USAGE)
     assert isinstance(settled, Settled)
     book = lessee.keeper._books[next(iter(lessee.keeper._books))][1]
-    wait_for(lambda: not lessee._holds and not book.open, 12)
+    wait_for(lambda: not lessee.calls._holds and not book.open, 12)
     book.check()
 
 
@@ -267,4 +268,60 @@ def test_a_lease_goes_back_by_its_own_door(client: Client, database_urls: Any) -
     assert json.loads(told.body) == {"returned": lease["granted"], "rest": 0}
     again = client.send_once(Ask("POST", f"/api/v1/leases/{lease['lease']}:return", b"{}"))
     assert json.loads(again.body) == {"returned": 0, "rest": 0}
+    assert list(policies.check_conservation()) == []
+
+
+def test_calls_are_guarded_as_with_a_client(lessee: Lessee) -> None:
+    with lessee.call(**ASKED) as call:
+        call.used({"usage": {"prompt_tokens": 1_000, "completion_tokens": 100}})
+    assert isinstance(call.settled, Settled)
+    assert call.settled.cost.amount_nanos == "3500000"
+
+    @lessee.guarded(**ASKED)
+    def ask() -> Any:
+        return {"usage": {"prompt_tokens": 1_000, "completion_tokens": 100}}
+
+    ask()
+    assert not lessee.calls._holds
+
+
+def test_a_further_attempt_is_billed_by_o10_and_the_call_is_its_from_then_on(
+    lessee: Lessee, database_urls: Any
+) -> None:
+    decision = lessee.authorize(**ASKED)
+    first = lessee.settle(reservation=decision.token, usage=USAGE, final=False)
+    last = lessee.settle(reservation=decision.token, usage=USAGE, attempt=2)
+    assert isinstance(first, Settled)
+    assert isinstance(last, Settled)
+    told = rows(
+        database_urls,
+        "SELECT state, settled_nanos, attempts, lease IS NULL FROM reservation"
+        " ORDER BY authorized_at DESC LIMIT 1",
+    )
+    assert told == [("settled", 7_000_000, 2, True)]
+    wait_for(lambda: not any(book.open for _, book in lessee.keeper._books.values()), 12)
+    assert list(policies.check_conservation()) == []
+
+
+def test_the_async_lessee_does_the_same(
+    plane: str, secret: str, books: None, tmp_path: Path, database_urls: Any
+) -> None:
+    async def run() -> Any:
+        async with AsyncClient(base_url=plane, key=secret, state_dir=tmp_path) as client:
+            async with AsyncLessee(client) as lessee:
+                for _ in range(5):
+                    async with lessee.call(**ASKED) as call:
+                        call.used({"usage": {"prompt_tokens": 1_000, "completion_tokens": 100}})
+                released = await lessee.authorize(**ASKED)
+                await lessee.release(reservation=released.token)
+                priced = await lessee.authorize(**ASKED)
+                other = await lessee.settle(
+                    reservation=priced.token, usage=USAGE, model="openai/gpt-4o-mini"
+                )
+                assert "MODEL_SERVED_DIFFERS" in other.flags
+                return lessee.keeper.fence, lessee.local, lessee.remote
+
+    fence, local, remote = asyncio.run(run())
+    assert (local, remote) == (7, 0)
+    wait_for(lambda: ended(database_urls, fence), 15)
     assert list(policies.check_conservation()) == []

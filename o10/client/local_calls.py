@@ -1,0 +1,514 @@
+"""What does a router decide, settle and release by itself, without asking anybody?
+
+The calls in hand of one process, from terms and leases that the keeper looks after. Nothing
+here waits: one record in the local journal, then the answer. None = this one is o10's.
+Source: docs/algorithms/local-leases.md.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from os import getpid
+from threading import Lock
+from time import monotonic, time_ns
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from o10.client.lessee_keeper import LOW, Keeper
+from o10.client.local_till import (
+    FORGET_AFTER,
+    LocalBill,
+    LocalDecision,
+    LocalTill,
+    Terms,
+    Wording,
+    bill_of,
+)
+from o10.kernel import ids
+from o10.kernel.errors import IdempotencyMismatch, O10Error, ReservationFinalized
+from o10.kernel.money import Money, amount_text
+from o10.kernel.rates import MILLION
+from o10.lease import records
+from o10.lease.book import Book
+from o10.lease.journal import JournalFull
+from o10.lease.records import Reserved
+from o10.wire import token
+from o10.wire.decisions import MoneyView, Released, Settled, encode
+from o10.wire.leasing import ROUTER_TOKEN_KEY
+from o10.wire.reasons import SettleFlag
+from o10.wire.requests import Authorize, Release, Settle
+
+TTL_S: Final = 600
+ENDS_UNTIL_MS: Final = 3_000
+"""A hold ends here until so long after its expiry; later o10 has it."""
+REMEMBERED: Final = 50_000
+"""Request ids and endings that are answered again as before."""
+_encode_json = msgspec.json.Encoder().encode
+_encode_record = records.encode
+_convert = msgspec.convert
+
+
+class _Hold(NamedTuple):
+    """What was reserved for one call, here? Made from the plain tuple when it ends."""
+
+    book: Book
+    sequence: int
+    amount: int
+    terms: Terms
+    max_output: int
+    n: int
+    ends_ms: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """Which call of ours has to be ended by o10? Its token; send the journal first."""
+
+    token: str
+
+
+class LocalCalls:
+    """Which calls of this process were decided here, and by which terms?"""
+
+    def __init__(self, make_keeper: Callable[["LocalCalls"], Keeper]) -> None:
+        """`make_keeper` is called again in a forked child: leases are the parent's."""
+        self._make_keeper = make_keeper
+        self._lock = Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._terms: dict[tuple[str | None, ...], Terms] = {}
+        self._labels: dict[str, tuple[str, ...]] = {}
+        self._holds: dict[str, tuple[Any, ...]] = {}
+        self._answered: OrderedDict[str, tuple[bytes, LocalDecision]] = OrderedDict()
+        self._ended: OrderedDict[str, tuple[str, bytes, Any]] = OrderedDict()
+        self.keeper = self._make_keeper(self)
+        self.local = 0
+
+    def try_authorize(  # noqa: C901 - one look at each thing that may be unusual
+        self, fields: Mapping[str, Any]
+    ) -> LocalDecision | None:
+        """Decides here and now, or not at all: None. Never waits for anybody."""
+        use_case = fields.get("use_case")
+        labels = self._labels.get(use_case)  # type: ignore[arg-type]
+        if labels is None:
+            return None
+        key = (use_case, fields.get("model"), fields.get("venue"), fields.get("region"))
+        if labels:
+            key += tuple([fields.get(label) for label in labels])  # type: ignore[assignment]
+        terms = self._terms.get(key)
+        if terms is None:
+            return None
+        try:
+            request = _convert(fields, Authorize)
+        except msgspec.ValidationError:
+            # o10 says what is wrong with it.
+            return None
+        bound, told = request.input_tokens, terms.told
+        if bound is None or request.prompt is not None or not told.above < bound <= told.most:
+            return None
+        wanted = request.max_output_tokens
+        if wanted is None:
+            wanted, wording = told.default_output, terms.defaulted
+        else:
+            wording = terms.given
+        if wanted > told.output_most or (wanted and not told.output_priced):
+            return None
+        if (request.cached_input_tokens and not told.cache_priced) or (
+            told.run_limited and request.run_id
+        ):
+            return None
+        scaled = bound * told.input_price + request.n * wanted * told.output_price
+        worst = -(-scaled // MILLION) + told.fixed_nanos
+        now_us = time_ns() // 1_000
+        if worst > told.per_call_least or now_us >= told.ends_us:
+            return None
+        body = _encode_json(fields)
+        if request.request_id is None:
+            return self._reserve(terms, wording, request, body, worst, wanted, now_us)
+        return self._once(terms, wording, request, body, worst, wanted, now_us)
+
+    def _once(
+        self,
+        terms: Terms,
+        wording: Wording,
+        request: Authorize,
+        body: bytes,
+        worst: int,
+        wanted: int,
+        now_us: int,
+    ) -> LocalDecision | None:
+        """A request id is answered once.
+
+        Raises: IdempotencyMismatch when it was used for another request.
+        """
+        request_id = request.request_id or ""
+        with self._lock:
+            before = self._answered.get(request_id)
+            if before is not None:
+                if before[0] != body:
+                    raise IdempotencyMismatch(scope="authorize", key=request_id)
+                return before[1]
+            decision = self._reserve(terms, wording, request, body, worst, wanted, now_us)
+            if decision is not None:
+                _remember(self._answered, request_id, (body, decision))
+            return decision
+
+    def _reserve(
+        self,
+        terms: Terms,
+        wording: Wording,
+        request: Authorize,
+        body: bytes,
+        worst: int,
+        wanted: int,
+        now_us: int,
+    ) -> LocalDecision | None:
+        till, told, keeper = terms.till, terms.told, self.keeper
+        journal, at = keeper.journal, monotonic()
+        if journal is None or keeper.pid != getpid():
+            return None
+        expires_ms = now_us // 1_000 + (request.ttl_s or TTL_S) * 1_000
+        with journal.lock:
+            book, view, names = till.book, till.view, till.names
+            if book is None or names is None or terms.form != view.form:
+                return None
+            free = book.free
+            if not view.soft_least <= worst - free < view.soft_most:
+                return None
+            if not book.reserve(worst, at=at):
+                return None
+            try:
+                if terms.grounds_at < 0 or till.seen_at < 0:
+                    keeper.write_context(terms)
+                if wording.view is not view:
+                    wording.bind(till)
+                sequence = journal.position
+                name = ids.text_of(names.number(str(sequence)))
+                signed = token.sign_parts(
+                    ROUTER_TOKEN_KEY,
+                    till.lease,
+                    sequence,
+                    worst,
+                    told.policy_version,
+                    expires_ms,
+                    wanted,
+                    key=keeper.secret,
+                )
+                held, left = till.bound
+                rest = free - worst
+                values = (
+                    name,
+                    signed,
+                    amount_text(worst),
+                    str(worst),
+                    str(wanted),
+                    _instant(expires_ms),
+                    amount_text(held - rest),
+                    amount_text(left + rest),
+                )
+                answer = (wording.pattern % wording.pick(values)).encode()
+                journal.append(
+                    _encode_record(
+                        Reserved(
+                            lease=till.lease,
+                            grounds=terms.grounds_at,
+                            seen=till.seen_at,
+                            at_us=now_us,
+                            free_before=free,
+                            amount=worst,
+                            input_bound=request.input_tokens or 0,
+                            max_output_tokens=wanted,
+                            expires_ms=expires_ms,
+                            request_id=request.request_id or "",
+                            request_hash=b"",
+                            request=body,
+                            answer=answer,
+                        )
+                    )
+                )
+            except JournalFull:
+                # o10 decides as long as this disk takes nothing.
+                book.cancel(worst)
+                return None
+            except BaseException:
+                book.cancel(worst)
+                raise
+            book.enter(sequence, worst)
+        self._holds[name] = (
+            book,
+            sequence,
+            worst,
+            terms,
+            wanted,
+            request.n,
+            expires_ms,
+            signed,
+        )
+        self._note(till, worst, at, low=free * LOW < book.granted)
+        return LocalDecision(answer, signed, told.model, wanted)
+
+    def _note(self, till: LocalTill, worst: int, at: float, *, low: bool) -> None:
+        till.used_at = at
+        pace = till.pace
+        pace.reserved += worst
+        pace.calls += 1
+        if worst > pace.dearest or pace.calls > FORGET_AFTER:
+            pace.see(worst)
+        self.local += 1
+        if low and not till.low:
+            till.low = True
+            self.keeper.wake()
+
+    # ------------------------------------------------------------------ terms
+
+    def prepare(self, fields: Mapping[str, Any]) -> bool:
+        """Gets what is missing to decide such calls here, from o10. False = it decides this."""
+        if self.keeper.pid != getpid():
+            self._begin()
+        use_case = fields.get("use_case")
+        if not isinstance(use_case, str):
+            return False
+        try:
+            terms = self.keeper.learn(fields, known=self._known(use_case, fields))
+        except (O10Error, msgspec.ValidationError):
+            # Whatever it is, o10 says it to the call itself.
+            return False
+        if terms is None:
+            return False
+        with self._lock:
+            self._labels[use_case] = terms.told.labels
+            self._terms[_key(use_case, terms.told.labels, fields)] = terms
+        return True
+
+    def forget(self) -> None:
+        """Policy or prices changed: no former terms decide anything any more."""
+        with self._lock:
+            self._terms = {}
+
+    def _known(self, use_case: str, fields: Mapping[str, Any]) -> Terms | None:
+        return self._terms.get(_key(use_case, self._labels.get(use_case, ()), fields))
+
+    # ------------------------------------------------------------------ settle, release
+
+    def settle(self, fields: Mapping[str, Any]) -> Settled | Theirs | None:
+        """What did the attempt use? None = not a call of ours; Theirs = o10 has to end it.
+
+        Raises: ReservationFinalized, IdempotencyMismatch: as o10 would.
+        """
+        name = name_of(fields.get("reservation"))
+        hold = self._hold(name)
+        if hold is None:
+            again: Settled | None = self._again(name, "settle", fields)
+            return again
+        try:
+            request = _convert({k: v for k, v in fields.items() if v is not None}, Settle)
+        except msgspec.ValidationError:
+            return Theirs(hold.token)
+        bill = None
+        if request.final and _in_time(hold):
+            bill = bill_of(
+                request,
+                terms=hold.terms,
+                amount=hold.amount,
+                max_output_tokens=hold.max_output,
+                n=hold.n,
+            )
+        if bill is None:
+            return Theirs(hold.token)
+        try:
+            answer = self._settle(name, hold, request, bill)
+        except JournalFull:
+            return Theirs(hold.token)
+        if answer is None:
+            return self.settle(fields)
+        self._after(name, hold, "settle", fields, answer)
+        return answer
+
+    def release(self, fields: Mapping[str, Any]) -> Released | Theirs | None:
+        """Was nothing billed? As `settle`."""
+        name = name_of(fields.get("reservation"))
+        hold = self._hold(name)
+        if hold is None:
+            again: Released | None = self._again(name, "release", fields)
+            return again
+        try:
+            request = _convert({k: v for k, v in fields.items() if v is not None}, Release)
+            if not _in_time(hold):
+                return Theirs(hold.token)
+            answer = self._release(name, hold, request)
+        except (msgspec.ValidationError, JournalFull):
+            return Theirs(hold.token)
+        if answer is None:
+            return self.release(fields)
+        self._after(name, hold, "release", fields, answer)
+        return answer
+
+    def find(self, reservation: Any) -> Theirs | None:
+        """Is this a call of ours that is still open?"""
+        hold = self._hold(name_of(reservation))
+        return None if hold is None else Theirs(hold.token)
+
+    def let_go(self, reservation: str) -> None:
+        """o10 has this call from now on; what becomes of its money the books say."""
+        self._holds.pop(name_of(reservation), None)
+
+    def ended_elsewhere(self, lease: UUID, sequence: int) -> None:
+        """A call of ours that somebody else ended: it is not ours to end any more."""
+        self._holds.pop(ids.text_of(_reservation(lease, sequence).int), None)
+
+    def _settle(
+        self, name: str, hold: _Hold, request: Settle, bill: LocalBill
+    ) -> Settled | None:
+        """Writes the settle down; None when another thread ended the call meanwhile."""
+        book, grounds, keeper = hold.book, hold.terms.grounds, self.keeper
+        reservation = _reservation(book.lease, hold.sequence)
+        uid = ids.uid(
+            scope="settle",
+            key=f"{reservation}#{request.attempt}",
+            origin_ms=reservation.int >> 80,
+        )
+        journal = keeper.own_journal
+        with journal.lock:
+            if name not in self._holds:
+                return None
+            covered = book.covers(hold.sequence, bill.cost)
+            refunded = hold.amount - min(bill.cost, hold.amount)
+            answer = _settled(
+                uid, hold.terms.told.currency, bill, refunded, bill.cost - covered
+            )
+            record = records.Settled(
+                lease=book.lease.bytes,
+                sequence=hold.sequence,
+                journal=keeper.fence,
+                at_us=time_ns() // 1_000,
+                attempt=request.attempt,
+                final=True,
+                cost=bill.cost,
+                covered=covered,
+                caller=grounds.caller,
+                actor=grounds.actor,
+                request_hash=b"",
+                request=encode(msgspec.structs.replace(request, reservation=hold.token)),
+                answer=encode(answer),
+            )
+            at = journal.append(_encode_record(record))
+            del self._holds[name]
+            book.settle(hold.sequence, bill.cost, final=True)
+            keeper.note_ended(book, hold.sequence, at=at)
+        return answer
+
+    def _release(self, name: str, hold: _Hold, request: Release) -> Released | None:
+        book, grounds, keeper = hold.book, hold.terms.grounds, self.keeper
+        money = Money(hold.terms.told.currency, hold.amount)
+        answer = Released(entry_id=None, refunded=MoneyView.of(money))
+        journal = keeper.own_journal
+        with journal.lock:
+            if name not in self._holds:
+                return None
+            record = records.Released(
+                lease=book.lease.bytes,
+                sequence=hold.sequence,
+                journal=keeper.fence,
+                at_us=time_ns() // 1_000,
+                caller=grounds.caller,
+                actor=grounds.actor,
+                request_hash=b"",
+                request=encode(msgspec.structs.replace(request, reservation=hold.token)),
+                answer=encode(answer),
+            )
+            at = journal.append(_encode_record(record))
+            del self._holds[name]
+            book.release(hold.sequence)
+            keeper.note_ended(book, hold.sequence, at=at)
+        return answer
+
+    def _hold(self, name: str) -> _Hold | None:
+        found = self._holds.get(name)
+        return None if found is None else _Hold(*found)
+
+    def _again(self, name: str, verb: str, fields: Mapping[str, Any]) -> Any:
+        """The first answer to the same ending; None when it was not ended here."""
+        ended = self._ended.get(name)
+        if ended is None:
+            return None
+        before, body, answer = ended
+        if before != verb:
+            raise ReservationFinalized(id=str(fields.get("reservation"))[:90])
+        if body != _body(fields):
+            raise IdempotencyMismatch(scope=verb)
+        return answer
+
+    def _after(
+        self, name: str, hold: _Hold, verb: str, fields: Mapping[str, Any], answer: Any
+    ) -> None:
+        _remember(self._ended, name, (verb, _body(fields), answer))
+        till = hold.terms.till
+        if till.book is not hold.book:
+            self.keeper.give_back(till, hold.book)
+
+
+def name_of(reservation: Any) -> str:
+    """Under which name is this reservation kept here, by its id or token?"""
+    text = str(reservation)
+    said = token.peek(text)
+    if said is None:
+        return text.removeprefix("rsv_")
+    return ids.text_of(_reservation(said.lease, said.sequence).int)
+
+
+def _reservation(lease: UUID, sequence: int) -> UUID:
+    return ids.uid(scope="reservation", key=f"{lease}#{sequence}", origin_ms=lease.int >> 80)
+
+
+def _in_time(hold: _Hold) -> bool:
+    """Later the call is o10's: it may have expired it."""
+    return time_ns() // 1_000_000 < hold.ends_ms + ENDS_UNTIL_MS
+
+
+def _key(
+    use_case: str, labels: tuple[str, ...], fields: Mapping[str, Any]
+) -> tuple[str | None, ...]:
+    names = ("model", "venue", "region", *labels)
+    return (use_case, *(fields.get(name) for name in names))
+
+
+def _remember(kept: OrderedDict[str, Any], key: str, value: Any) -> None:
+    kept[key] = value
+    if len(kept) > REMEMBERED:
+        kept.popitem(last=False)
+
+
+def _settled(uid: UUID, currency: str, bill: LocalBill, refunded: int, excess: int) -> Settled:
+    flags = set(bill.flags) | ({SettleFlag.OVERRUN} if excess else set())
+    return Settled(
+        entry_id=ids.id_of("ent", uid),
+        cost=MoneyView.of(Money(currency, bill.cost)),
+        refunded=MoneyView.of(Money(currency, refunded)),
+        overrun=MoneyView.of(Money(currency, excess)),
+        late=False,
+        flags=tuple(flag for flag in SettleFlag if flag in flags),
+    )
+
+
+def _body(fields: Mapping[str, Any]) -> bytes:
+    known = {k: v for k, v in fields.items() if v is not None and k != "reservation"}
+    return msgspec.json.encode(known, order="deterministic")
+
+
+_second: tuple[int, str] = (0, "")
+
+
+def _instant(ms: int) -> str:
+    """How is this instant written? RFC 3339; one text a second is made."""
+    global _second
+    second, rest = divmod(ms, 1_000)
+    known = _second
+    if known[0] != second:
+        text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        known = _second = (second, text)
+    return f"{known[1]}.{rest:03d}000Z"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from policies.facade import check_conservation
+from policies.queries.policy_drift import find_policy_drift
 from tests.machines.replay import findings_of_entries
 
 from .company import forget_everything, make_books
@@ -25,6 +26,7 @@ def sound(books: None) -> Iterator[None]:
     yield
     assert findings_of_entries() == []
     assert check_conservation() == []
+    assert find_policy_drift() == ()
 
 
 @pytest.fixture

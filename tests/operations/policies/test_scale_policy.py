@@ -14,7 +14,7 @@ from o10.access.plane_notice import CHANNEL
 from o10.kernel.errors import NotFound
 from policies import facade as policies
 from policies.core.snapshot import compile_policy
-from policies.models import Envelope, PolicyVersion
+from policies.models import Envelope, PolicyVersion, UseCase
 from policies.operations import publish_policy as publishing
 from policies.operations.publish_policy import publish_policy
 from policies.queries import current_policy as in_force
@@ -25,6 +25,7 @@ from policies.queries.current_policy import (
     forget_policy,
     policy_at,
 )
+from policies.queries.policy_drift import find_policy_drift
 from policies.queries.snapshot_rows import Touched, read_policy_rows
 
 from .company import (
@@ -185,6 +186,20 @@ def test_a_change_that_nobody_named_is_found_by_comparing_all_rows():
     as_compiled_anew(current_policy())
     said = PolicyVersion.objects.get(version=before + 1).change
     assert [rule["public"] for rule in json.loads(said)["envelopes"]] == [tree["use_case"].id]
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_row_that_was_changed_and_not_published_is_found():
+    tree = make_tree()
+    make_use_case(slug="summaries")
+    assert find_policy_drift() == ()
+    row = Envelope.objects.filter(public=tree["use_case"].id)
+    row.update(per_call_nanos=7)
+    UseCase.objects.filter(slug="summaries").update(mode="shadow")
+    assert find_policy_drift() == ("summaries", tree["use_case"].id)
+    row.update(per_call_nanos=None)
+    UseCase.objects.filter(slug="summaries").delete()
+    assert find_policy_drift() == ("summaries",)
 
 
 @pytest.mark.usefixtures("sound")

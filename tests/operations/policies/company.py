@@ -161,11 +161,11 @@ def prolong(
 
 
 def money_of(envelope: policies.EnvelopeView, *, now: datetime = NOW) -> dict[str, int]:
-    """Settled, held, unsettled, unguarded and available of an envelope, in nanos."""
+    """Settled, held (all that is lent), unsettled, unguarded and available, in nanos."""
     view = policies.get_envelope(envelope=envelope.id, now=now)
     return {
         "settled": int(view.settled_nanos),
-        "held": int(view.held_nanos),
+        "held": int(view.leased_nanos),
         "unsettled": int(view.unsettled_nanos),
         "unguarded": int(view.unguarded_nanos),
         "available": int(view.available_nanos) if view.available_nanos is not None else -1,

@@ -156,6 +156,7 @@ def hold_with(
         open=reserved.amount,
         settled=0,
         attempts=0,
+        lease=UUID(bytes=reserved.lease),
         authorized_at=instant_of(reserved.at_us),
         expires_at=UNIX_EPOCH + timedelta(milliseconds=reserved.expires_ms),
     )

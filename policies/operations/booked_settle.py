@@ -137,16 +137,19 @@ def settle_of(attempt: Attempt, *, now: datetime, **fields: Any) -> ledger.Draft
     )
 
 
-def overrun_of(attempt: Attempt, *, excess: int, version: int, now: datetime) -> ledger.Draft:
+def overrun_uid(attempt: Attempt) -> UUID:
+    """Which uid has the overrun of this attempt? The same in both forms."""
+    hold = attempt.hold
+    key = f"{hold.id}#{attempt.request.attempt}"
+    return ids.uid(scope="overrun", key=key, origin_ms=hold.origin_ms)
+
+
+def overrun_of(*, attempt: Attempt, excess: int, now: datetime, version: int) -> ledger.Draft:
     """Which entry has what neither hold nor lease cover?"""
     hold = attempt.hold
     return hold.draft(
         kind=ledger.Kind.OVERRUN,
-        uid=ids.uid(
-            scope="overrun",
-            key=f"{hold.id}#{attempt.request.attempt}",
-            origin_ms=hold.origin_ms,
-        ),
+        uid=overrun_uid(attempt),
         recorded_at=now,
         actor_id=attempt.numbers.actor,
         amount_nanos=excess,

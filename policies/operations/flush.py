@@ -7,72 +7,77 @@ a death between any two statements leaves nothing half done.
 The batch takes what every call does: it was allowed in a lease and ended in it. Before a record
 that met something else meanwhile (its hold was taken out of the lease, its lease expired) the
 batch ends, and `book_alone` takes that record.
-Locks: uids, rows that nobody else writes, trees by root, balances by envelope and period,
-leases by id, reservations by id.
+
+Callers wait for trees, balances and leases, so these come last, in one go, and trees only where
+an entry carries their version: settles inside a lease leave the exposure as it is.
+Locks: uids, rows that nobody else writes, reservations that end, trees by root, balances by
+envelope and period, leases by id. Elsewhere reservations come last; whoever ends the very same
+reservation at the same moment may wait for us, and we give up first (lock_timeout).
 Source: docs/algorithms/bookkeeping.md.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, transaction
 
 from ledger import facade as ledger
-from o10.kernel import ids
 from o10.kernel.errors import Conflict
-from o10.lease.records import Denied, GivenBack, Record, Released, Reserved, Settled
 from policies.operations import statements
-from policies.operations.balances import NOTHING, Cells, Move, lock, move_each
-from policies.operations.booked_call import instant_of, release_uid, reservation_of
+from policies.operations.balances import (
+    LOCK_BALANCES,
+    MOVE_EACH,
+    NOTHING,
+    BalanceMissing,
+    Cells,
+    Move,
+    lock,
+    move_parameters,
+)
 from policies.operations.booked_rows import (
-    Call,
-    Denial,
-    call_of,
     copy_answers,
     copy_decisions,
     copy_denials,
     copy_reservations,
-    denial_of,
 )
-from policies.operations.booked_settle import Attempt, attempt_of, overrun_of, settle_of
+from policies.operations.booked_settle import settle_of
 from policies.operations.bookkeeper import Books
+from policies.operations.gather_batch import Batch, gather_batch
 from policies.operations.journal_tail import JournalTail
 from policies.operations.leases import (
+    CHANGE_LEASES,
     CHANNEL,
-    LeaseChange,
-    LeaseRow,
-    change_leases,
-    find_leases,
-    lock_leases,
+    change_parameters,
     notify_ended,
 )
-from policies.operations.reservations import Hold, find_holds
 
 MOST: Final = 500
 """Records of one batch."""
-
-GONE: Final = frozenset({"expired", "closed"})
-"""States of a lease in which it pays for nothing."""
 TOLD_AT_ONCE: Final = 90
 """Endings in one signal: PostgreSQL carries 8,000 bytes."""
+NO_REQUEST: Final = bytes(32)
+_TRIES: Final = 5
 
-LOCK_ROWS = """
-SELECT id, state, open_nanos, lease FROM reservation WHERE id = ANY(%s::uuid[])
-ORDER BY id FOR UPDATE
-"""
 END_ROWS = """
-UPDATE reservation r SET state = c.state, open_nanos = c.open,
+UPDATE reservation r SET state = c.state, open_nanos = 0,
     settled_nanos = r.settled_nanos + c.settled, attempts = r.attempts + c.attempts,
     ended_at = c.ended
-FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::bigint[], %s::int[], %s::timestamptz[])
-     AS c (id, state, open, settled, attempts, ended)
-WHERE r.id = c.id
+FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::int[], %s::timestamptz[], %s::bigint[],
+            %s::uuid[]) AS c (id, state, settled, attempts, ended, open, lease)
+WHERE r.id = c.id AND r.state = 'open' AND r.open_nanos = c.open AND r.lease = c.lease
+RETURNING r.id
 """
-READ_ENDED = """
-SELECT fence FROM lease_holder WHERE fence = ANY(%s::bigint[]) AND ended_at IS NOT NULL
+# As they were seen when the batch was added up, or not at all.
+LOCK_SEEN = """
+SELECT l.id FROM lease l
+JOIN unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[])
+     AS s (id, returned, settled, expired, open, state) ON l.id = s.id
+WHERE l.returned_nanos = s.returned AND l.settled_nanos = s.settled
+  AND l.expired_nanos = s.expired AND l.open_nanos = s.open AND l.state = s.state
+ORDER BY l.id FOR UPDATE OF l
 """
 # Told last: what ended outside of the holder is told before that its own endings are booked.
 MOVE_HOLDER = """
@@ -96,61 +101,20 @@ class _Cut(Conflict):
     """Which record cannot go with this batch? Field: `at`, its place in it."""
 
 
+class _Stale(Conflict):
+    """Did a lease change between the look and the lock?"""
+
+
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """How many records were booked, and is the first one left for `book_alone` (1 or 0)?"""
+    """How many records were booked, and is the first one left for `book_alone` (1 or 0)?
+
+    `hot_s`: so long others had to wait for what the batch had locked.
+    """
 
     count: int
     alone: int
-
-
-@dataclass(slots=True)
-class _Ending:
-    """Which settle or release ends which reservation? `attempt` None = a release."""
-
-    at: int
-    record: Settled | Released
-    lease: UUID
-    reservation: UUID
-    call: Call | None
-    attempt: Attempt | None = None
-
-    @property
-    def uid(self) -> UUID:
-        """Under which uid is its answer kept? A release in a lease has no entry."""
-        return self.attempt.uid if self.attempt else release_uid(self.reservation)
-
-    @property
-    def covered(self) -> int:
-        """How much does the lease pay? Nanos."""
-        return self.record.covered if isinstance(self.record, Settled) else 0
-
-    @property
-    def cost(self) -> int:
-        """How much did it cost? Nanos."""
-        return self.record.cost if isinstance(self.record, Settled) else 0
-
-
-class _Step(NamedTuple):
-    """What happens in which lease? `at` = its place in the batch."""
-
-    at: int
-    offset: int
-    lease: UUID
-    what: Call | _Ending | GivenBack
-
-
-@dataclass(slots=True)
-class _Plan:
-    """What is booked with this batch?"""
-
-    tail: JournalTail
-    count: int = 0
-    leases: dict[UUID, LeaseRow] = field(default_factory=dict)
-    calls: dict[UUID, Call] = field(default_factory=dict)
-    steps: list[_Step] = field(default_factory=list)
-    endings: list[_Ending] = field(default_factory=list)
-    denials: list[Denial] = field(default_factory=list)
+    hot_s: float = 0.0
 
 
 def flush(*, books: Books, tail: JournalTail, now: datetime, most: int = MOST) -> Flushed:
@@ -160,20 +124,28 @@ def flush(*, books: Books, tail: JournalTail, now: datetime, most: int = MOST) -
     raises. Then nothing was written, and the records still wait.
     """
     records = tail.first(most)
+    tries = _TRIES
     while records:
-        plan = _plan(books, tail, records, now)
-        if plan.count == 0:
+        batch = gather_batch(books=books, tail=tail, records=records, now=now)
+        if batch.count == 0:
             return Flushed(0, 1)
         books.numbering.store(now=now)
         try:
-            _write(books, plan, now)
+            hot_s = _write(books, batch)
         except _Cut as cut:
             records = records[: int(cut.at)]
             continue
-        for call in plan.calls.values():
+        except _Stale:
+            tries -= 1
+            if not tries:
+                raise
+            continue
+        for call in batch.calls.values():
             books.remember(call)
-        tail.drop(plan.count)
-        return Flushed(plan.count, 0)
+        tail.drop(batch.count)
+        for attempt in batch.differing:
+            books.warn_of(attempt.differs, fence=tail.fence)
+        return Flushed(batch.count, 0, hot_s)
     return Flushed(0, int(bool(tail.pending)))
 
 
@@ -184,435 +156,178 @@ def move_holder(
 
     Raises: BookedElsewhere.
     """
-    cursor = statements.run(
-        MOVE_HOLDER,
-        [
-            booked_to,
-            tail.caught_up(booked_to),
-            put_aside,
-            differing,
-            tail.fence,
-            tail.booked_to,
-            CHANNEL,
-        ],
-    )
-    if cursor.rowcount != 1:
+    parameters = _holder_parameters(tail, booked_to, put_aside, differing)
+    if statements.run(MOVE_HOLDER, parameters).rowcount != 1:
         raise BookedElsewhere(fence=tail.fence, booked_to=tail.booked_to)
 
 
-def lease_return_of(
-    lease: LeaseRow, *, key: str, nanos: int, version: int, now: datetime
-) -> ledger.Draft:
-    """Which entry tells that so much of a lease came back? `key` names the occasion."""
-    return lease.draft(
-        kind=ledger.Kind.LEASE_RETURN,
-        uid=ids.uid(scope="lease_return", key=f"{lease.id}#{key}", origin_ms=lease.origin_ms),
-        recorded_at=now,
-        held_nanos=-nanos,
-        env_version=version,
-    )
+def _write(books: Books, batch: Batch) -> float:
+    """How long had others to wait? Seconds.
 
-
-# ------------------------------------------------------------------ before any transaction
-
-
-def _plan(
-    books: Books, tail: JournalTail, records: Sequence[tuple[int, Record]], now: datetime
-) -> _Plan:
-    """Reads, prices and numbers: everything that needs no lock."""
-    plan = _Plan(tail)
-    named = {
-        UUID(bytes=record.lease)
-        for _, record in records
-        if isinstance(record, Reserved | Settled | Released | GivenBack)
-    }
-    plan.leases = find_leases(list(named)) if named else {}
-    repeated = books.repeated(tail, records)
-    names = {
-        at: reservation_of(UUID(bytes=record.lease), record.sequence)
-        for at, (_, record) in enumerate(records)
-        if isinstance(record, Settled | Released)
-    }
-    holds = _holds_before(books, records, names)
-    for at, (offset, record) in enumerate(records):
-        if isinstance(record, Reserved):
-            lease = plan.leases.get(UUID(bytes=record.lease))
-            if lease is None or lease.state in GONE:
-                break
-            call = call_of(
-                offset=offset,
-                record=record,
-                tail=tail,
-                lease=lease,
-                numbering=books.numbering,
-                repeated=repeated,
-                now=now,
-            )
-            plan.calls[call.hold.id] = call
-            plan.steps.append(_Step(at, offset, lease.id, call))
-        elif isinstance(record, Settled | Released):
-            ending = _ending(books, plan, at, record, names[at], holds, now)
-            if ending is None:
-                break
-            plan.endings.append(ending)
-            plan.steps.append(_Step(at, offset, ending.lease, ending))
-        elif isinstance(record, GivenBack):
-            lease = plan.leases.get(UUID(bytes=record.lease))
-            if lease is None or lease.state in GONE:
-                break
-            plan.steps.append(_Step(at, offset, lease.id, record))
-        elif isinstance(record, Denied):
-            plan.denials.append(
-                denial_of(
-                    place=at,
-                    record=record,
-                    numbering=books.numbering,
-                    repeated=repeated,
-                    now=now,
-                )
-            )
-        plan.count = at + 1
-    books.fold(plan.denials)
-    return plan
-
-
-def _holds_before(
-    books: Books, records: Sequence[tuple[int, Record]], names: dict[int, UUID]
-) -> dict[UUID, Hold]:
-    """Which holds are settled here that were booked before? From memory, else from rows."""
-    begun = {
-        (record.lease, offset) for offset, record in records if isinstance(record, Reserved)
-    }
-    named = [
-        names[at]
-        for at, (_, record) in enumerate(records)
-        if isinstance(record, Settled) and (record.lease, record.sequence) not in begun
-    ]
-    found = {each: books.holds[each] for each in named if each in books.holds}
-    missing = [each for each in named if each not in found]
-    return {**found, **find_holds(missing)} if missing else found
-
-
-def _ending(
-    books: Books,
-    plan: _Plan,
-    at: int,
-    record: Settled | Released,
-    reservation: UUID,
-    holds: dict[UUID, Hold],
-    now: datetime,
-) -> _Ending | None:
-    """None = not with the batch."""
-    lease = UUID(bytes=record.lease)
-    call = plan.calls.get(reservation)
-    row = plan.leases.get(lease)
-    if row is None or row.state in GONE or (call is not None and call.state != "open"):
-        return None
-    ending = _Ending(at, record, lease, reservation, call)
-    if isinstance(record, Settled):
-        hold = call.hold if call is not None else holds.get(reservation)
-        if hold is None or not record.final:
-            return None
-        ending.attempt = attempt_of(
-            record=record,
-            hold=hold,
-            currency=books.currency,
-            numbering=books.numbering,
-            now=now,
-        )
-    if call is not None:
-        # Written in its last state; what it held is looked at under the lock of its lease.
-        call.end(record)
-    return ending
-
-
-# ------------------------------------------------------------------ the transaction
-
-
-@dataclass(slots=True)
-class _Sum:
-    """What happens to one lease in this batch? Nanos.
-
-    `rest` and `open` as they stand after each record; `ended` 1 = its holder is gone; `held`
-    and `cost` are what the balances above it move by, `excess` the unguarded part of `cost`.
+    Raises: _Cut, _Stale when something is not as it was seen; BookedElsewhere.
     """
-
-    row: LeaseRow
-    rest: int
-    open: int
-    ended: int
-    settled: int = 0
-    returned: int = 0
-    cost: int = 0
-    held: int = 0
-    excess: int = 0
-
-    @property
-    def change(self) -> LeaseChange:
-        """How do the figures of the lease change?"""
-        return LeaseChange(
-            settled=self.settled, returned=self.returned, open=self.open - self.row.open
-        )
-
-    def take(self, *, covered: int = 0, returned: int = 0) -> None:
-        """So much leaves the lease."""
-        self.rest -= covered + returned
-        self.held -= covered + returned
-        self.settled += covered
-        self.returned += returned
-
-
-@dataclass(slots=True)
-class _Effects:
-    """What follows once the locks are held?"""
-
-    sums: dict[UUID, _Sum] = field(default_factory=dict)
-    versions: dict[int, int] = field(default_factory=dict)
-    raised: set[int] = field(default_factory=set)
-    drafts: list[ledger.Draft] = field(default_factory=list)
-    ended: list[tuple[UUID, str, int, int, int, datetime]] = field(default_factory=list)
-    told: dict[int, list[tuple[UUID, int, int | None]]] = field(default_factory=dict)
-
-    def carry(self, root: int) -> int:
-        """Which version has an entry that moves the exposure of this tree?"""
-        self.raised.add(root)
-        return self.versions[root]
-
-    def tell(self, sum_: _Sum, sequence: int, cost: int) -> None:
-        """The holder of the lease hears that one of its calls ended outside of it."""
-        self.told.setdefault(sum_.row.fence, []).append((sum_.row.id, sequence, cost))
-
-
-def _write(books: Books, plan: _Plan, now: datetime) -> None:
-    """Raises: _Cut when a record turns out to be none for the batch; BookedElsewhere."""
     with transaction.atomic():
-        _write_own(plan, now)
-        if plan.steps:
-            _write_shared(plan, now)
-        move_holder(
-            tail=plan.tail,
-            booked_to=plan.tail.end_of(plan.count),
-            differing=sum(
-                1
-                for each in plan.endings
-                if each.attempt is not None and each.attempt.differs is not None
-            ),
-        )
-    for each in plan.endings:
-        if each.attempt is not None and each.attempt.differs is not None:
-            books.warn_of(each.attempt.differs, fence=plan.tail.fence)
+        claimed = _claim(batch)
+        _write_own(batch, claimed)
+        _end_rows(books, batch)
+        hot_at = time.perf_counter()
+        _write_shared(batch, claimed)
+    return time.perf_counter() - hot_at
 
 
-def _write_own(plan: _Plan, now: datetime) -> None:
-    """Rows that nobody else writes and nobody waits for, before any lock that others want."""
-    attempts = [each.attempt for each in plan.endings if each.attempt is not None]
-    places = {each.attempt.uid: each.at for each in plan.endings if each.attempt is not None}
-    hashes = {each.uid: each.request_hash for each in attempts}
-    for each in plan.denials:
-        if not each.folded:
-            places[each.uid], hashes[each.uid] = each.place, each.request_hash
-    claimed: dict[UUID, int] = {}
-    if hashes:
-        claimed, taken = ledger.claim(ledger_id=ledger.COMPANY_LEDGER, hashes=hashes)
-        if taken:
-            raise _Cut(at=min(places[uid] for uid in taken))
+def _claim(batch: Batch) -> dict[UUID, int]:
+    """Which entry ids have the entries of this batch? One claim for all of them."""
+    places: dict[UUID, int] = {}
+    hashes = {each.uid: NO_REQUEST for each in batch.later}
+    for ending in batch.endings:
+        if ending.attempt is not None:
+            hashes[ending.attempt.uid] = ending.attempt.request_hash
+            places[ending.attempt.uid] = ending.at
+    for denial in batch.denials:
+        if not denial.folded:
+            hashes[denial.uid], places[denial.uid] = denial.request_hash, denial.place
+    if not hashes:
+        return {}
+    claimed, taken = ledger.claim(ledger_id=ledger.COMPANY_LEDGER, hashes=hashes)
+    if taken:
+        raise _Cut(at=min(places.get(uid, 0) for uid in taken))
+    return claimed
+
+
+def _write_own(batch: Batch, claimed: dict[UUID, int]) -> None:
+    """Rows that nobody else writes and nobody waits for."""
     drafts = [
         settle_of(
-            each.attempt,
-            now=now,
-            amount_nanos=each.covered,
-            held_nanos=-each.covered,
-            reserved_nanos=each.attempt.hold.amount,
-            lease=each.lease,
+            ending.attempt,
+            now=batch.now,
+            amount_nanos=ending.covered,
+            held_nanos=-ending.covered,
+            reserved_nanos=ending.attempt.hold.amount,
+            lease=ending.lease,
         )
-        for each in plan.endings
-        if each.attempt is not None
+        for ending in batch.endings
+        if ending.attempt is not None
     ]
-    drafts += [each.draft(now=now) for each in plan.denials if not each.folded]
-    calls = list(plan.calls.values())
+    drafts += [each.draft(now=batch.now) for each in batch.denials if not each.folded]
+    calls = list(batch.calls.values())
     with connection.cursor() as cursor:
         copy_reservations(cursor, calls)
         copy_decisions(cursor, calls)
-        copy_denials(cursor, plan.denials)
+        copy_denials(cursor, batch.denials)
         copy_answers(
-            cursor,
-            [(each.uid, each.reservation, each.record) for each in plan.endings],
+            cursor, [(each.uid, each.reservation, each.record) for each in batch.endings]
         )
     if drafts:
         ledger.append(drafts, claimed=claimed)
 
 
-def _write_shared(plan: _Plan, now: datetime) -> None:
-    """Rows that others wait for: as late, as few statements as can be."""
-    effects = _Effects()
-    trees = _lock_trees(plan, effects)
-    rows = _lock_rows(plan, effects)
-    for step in plan.steps:
-        what = step.what
-        if isinstance(what, Call):
-            _begin(what, effects)
-        elif isinstance(what, _Ending):
-            _end(what, rows, plan, effects, now)
-        else:
-            _give_back(step.offset, what, plan, effects, now)
-    if effects.drafts:
-        ledger.append(effects.drafts)
-    _move(trees, effects)
-    change_leases({each: sum_.change for each, sum_ in effects.sums.items()}, now=now)
-    if effects.ended:
-        statements.run(END_ROWS, list(map(list, zip(*effects.ended, strict=True))))
-    for fence, told in effects.told.items():
-        for first in range(0, len(told), TOLD_AT_ONCE):
-            notify_ended(fence, told[first : first + TOLD_AT_ONCE])
-
-
-def _lock_trees(plan: _Plan, effects: _Effects) -> dict[int, Cells]:
-    """Trees are locked where money moves; a call that only began moves none."""
-    cells: dict[int, set[tuple[int, datetime]]] = {}
-    for step in plan.steps:
-        if isinstance(step.what, Call):
-            continue
-        row = plan.leases[step.lease]
-        cells.setdefault(row.root, set()).update(
-            zip(row.path_ids, row.path_periods, strict=True)
-        )
-    trees: dict[int, Cells] = {}
-    for root in sorted(cells):
-        order = sorted(cells[root])
-        trees[root] = Cells(
-            root, tuple(each[0] for each in order), tuple(each[1] for each in order)
-        )
-        effects.versions[root] = lock(trees[root]).version
-    return trees
-
-
-@dataclass(slots=True)
-class _Row:
-    """What stands in a reservation that was booked before, under its lock?"""
-
-    state: str
-    open: int
-    lease: UUID | None
-
-
-def _lock_rows(plan: _Plan, effects: _Effects) -> dict[UUID, _Row]:
-    """Leases, then reservations; nobody can take a hold out of its lease from here on."""
-    leases = lock_leases(sorted({step.lease for step in plan.steps}))
-    fences = sorted({row.fence for row in leases.values()})
-    ended = {row[0] for row in statements.rows(READ_ENDED, [fences])}
-    for lease, row in leases.items():
-        if row.state in GONE:
-            raise _Cut(at=min(step.at for step in plan.steps if step.lease == lease))
-        effects.sums[lease] = _Sum(row, row.rest, row.open, int(row.fence in ended))
-    before = sorted(each.reservation for each in plan.endings if each.call is None)
+def _end_rows(books: Books, batch: Batch) -> None:
+    """Reservations that were booked before and end now, if they stand as they were seen."""
+    before = [each for each in batch.endings if not each.begun]
     if not before:
-        return {}
-    return {row[0]: _Row(*row[1:]) for row in statements.rows(LOCK_ROWS, [before])}
-
-
-def _begin(call: Call, effects: _Effects) -> None:
-    """A hold inside a lease moves nothing but what is known to be open in it."""
-    sum_ = effects.sums[call.lease]
-    if call.alias_of is None:
-        sum_.open += call.hold.amount
-    else:
-        # Another host answered this request id first: the holder takes the money back.
-        effects.tell(sum_, call.offset, 0)
-
-
-def _end(
-    ending: _Ending,
-    rows: dict[UUID, _Row],
-    plan: _Plan,
-    effects: _Effects,
-    now: datetime,
-) -> None:
-    sum_ = effects.sums[ending.lease]
-    if ending.call is not None:
-        held = ending.call.hold.amount
-    else:
-        row = rows.get(ending.reservation)
-        if row is None or row.state != "open" or row.lease != ending.lease:
-            raise _Cut(at=ending.at)
-        held = row.open
-    covered, cost = ending.covered, ending.cost
-    by_hold = min(cost, held)
-    # Beyond its hold a call is paid by what the lease has free; more was never lent.
-    most = min(cost, sum_.rest, by_hold + max(0, sum_.rest - sum_.open))
-    if not by_hold <= covered <= most:
-        raise _Cut(at=ending.at)
-    # Nobody would give back what becomes free in a lease whose holder is gone.
-    returned = held - by_hold if sum_.ended else 0
-    sum_.take(covered=covered, returned=returned)
-    sum_.open -= held
-    sum_.cost += cost
-    sum_.excess += cost - covered
-    root = sum_.row.root
-    if ending.attempt is not None and cost > covered:
-        effects.drafts.append(
-            overrun_of(
-                ending.attempt, excess=cost - covered, version=effects.carry(root), now=now
-            )
-        )
-    if returned:
-        effects.drafts.append(
-            lease_return_of(
-                sum_.row,
-                key=str(ending.reservation),
-                nanos=returned,
-                version=effects.carry(root),
-                now=now,
-            )
-        )
-    if ending.call is None:
-        state = "settled" if ending.attempt is not None else "released"
-        attempts = int(ending.attempt is not None)
-        effects.ended.append(
-            (ending.reservation, state, 0, cost, attempts, instant_of(ending.record.at_us))
-        )
-    if sum_.row.fence != plan.tail.fence and not sum_.ended:
-        effects.tell(sum_, ending.record.sequence, covered)
-
-
-def _give_back(
-    offset: int, record: GivenBack, plan: _Plan, effects: _Effects, now: datetime
-) -> None:
-    """What a holder does not use any more; never what its calls still hold."""
-    sum_ = effects.sums[UUID(bytes=record.lease)]
-    nanos = max(0, min(record.amount, sum_.rest - sum_.open))
-    if not nanos:
         return
-    sum_.take(returned=nanos)
-    effects.drafts.append(
-        lease_return_of(
-            sum_.row,
-            key=f"{plan.tail.fence}#{offset}",
-            nanos=nanos,
-            version=effects.carry(sum_.row.root),
-            now=now,
-        )
-    )
+    columns = list(map(list, zip(*(each.row for each in before), strict=True)))
+    ended = {row[0] for row in statements.rows(END_ROWS, columns)}
+    if len(ended) != len(before):
+        others = [each for each in before if each.reservation not in ended]
+        for each in others:
+            books.holds.pop(each.reservation, None)
+        raise _Cut(at=min(each.at for each in others))
 
 
-def _move(trees: dict[int, Cells], effects: _Effects) -> None:
-    """The balances follow, each level by what all leases above it did."""
-    moved = {
-        root: dict.fromkeys(zip(cells.envelopes, cells.periods, strict=True), NOTHING)
-        for root, cells in trees.items()
+def _write_shared(batch: Batch, claimed: dict[UUID, int]) -> None:
+    """What others wait for: sent at once, answered at once."""
+    versions = {
+        root: lock(Cells(root, (), ())).version
+        for root in sorted({each.root for each in batch.later})
     }
-    for sum_ in effects.sums.values():
-        change = Move(settled=sum_.cost, held=sum_.held, unguarded=sum_.excess)
-        if change == NOTHING:
-            continue
-        sums = moved[sum_.row.root]
-        for cell in zip(sum_.row.path_ids, sum_.row.path_periods, strict=True):
-            sums[cell] = sums[cell].plus(change)
-    for root, cells in trees.items():
-        changes = list(moved[root].values())
-        if any(change != NOTHING for change in changes):
-            move_each(
-                cells=cells,
-                version=effects.versions[root],
-                changes=changes,
-                raised=int(root in effects.raised),
+    if batch.later:
+        drafts = [each.make(version=versions[each.root]) for each in batch.later]
+        ledger.append(drafts, claimed=claimed)
+    trees = _moves(batch)
+    changed = {
+        lease: sum_ for lease, sum_ in sorted(batch.sums.items()) if _differs(sum_.change)
+    }
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        for cells, _ in trees.values():
+            statements.run(LOCK_BALANCES, cells.as_arrays)
+        seen = statements.run(LOCK_SEEN, _seen(changed)) if changed else None
+        moved = [
+            statements.run(
+                MOVE_EACH,
+                move_parameters(
+                    cells=cells,
+                    version=versions.get(root, 0),
+                    changes=changes,
+                    raised=int(root in versions),
+                ),
             )
+            for root, (cells, changes) in trees.items()
+        ]
+        if changed:
+            changes_ = {lease: sum_.change for lease, sum_ in changed.items()}
+            statements.run(CHANGE_LEASES, change_parameters(changes_, now=batch.now))
+        for fence, told in batch.told.items():
+            for first in range(0, len(told), TOLD_AT_ONCE):
+                notify_ended(fence, told[first : first + TOLD_AT_ONCE])
+        holder = statements.run(
+            MOVE_HOLDER,
+            _holder_parameters(
+                batch.tail, batch.tail.end_of(batch.count), 0, len(batch.differing)
+            ),
+        )
+    if holder.rowcount != 1:
+        raise BookedElsewhere(fence=batch.tail.fence, booked_to=batch.tail.booked_to)
+    if seen is not None and seen.rowcount != len(changed):
+        raise _Stale
+    for cursor, (cells, _) in zip(moved, trees.values(), strict=True):
+        if cursor.rowcount != len(cells.envelopes):
+            raise BalanceMissing(path=list(cells.envelopes))
+
+
+def _moves(batch: Batch) -> dict[int, tuple[Cells, list[Move]]]:
+    """How do the balances follow, by tree? Each level by what all leases below it did."""
+    sums: dict[int, dict[tuple[int, Any], Move]] = {}
+    for sum_ in batch.sums.values():
+        if not sum_.moves:
+            continue
+        change = Move(settled=sum_.cost, held=sum_.held, unguarded=sum_.excess)
+        tree = sums.setdefault(sum_.row.root, {})
+        for cell in zip(sum_.row.path_ids, sum_.row.path_periods, strict=True):
+            tree[cell] = tree.get(cell, NOTHING).plus(change)
+    found = {}
+    for root in sorted(sums):
+        order = sorted(sums[root])
+        cells = Cells(root, tuple(each[0] for each in order), tuple(each[1] for each in order))
+        found[root] = cells, [sums[root][each] for each in order]
+    return found
+
+
+def _differs(change: Any) -> int:
+    return int(bool(change.settled or change.returned or change.open))
+
+
+def _seen(changed: dict[UUID, Any]) -> list[object]:
+    rows = [sum_.row for sum_ in changed.values()]
+    return [
+        list(changed),
+        [row.returned for row in rows],
+        [row.settled for row in rows],
+        [row.expired for row in rows],
+        [row.open for row in rows],
+        [row.state for row in rows],
+    ]
+
+
+def _holder_parameters(
+    tail: JournalTail, booked_to: int, put_aside: int, differing: int
+) -> list[object]:
+    return [
+        booked_to,
+        tail.caught_up(booked_to),
+        put_aside,
+        differing,
+        tail.fence,
+        tail.booked_to,
+        CHANNEL,
+    ]

@@ -8,6 +8,7 @@ Source: docs/algorithms/bookkeeping.md.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,6 +34,11 @@ from policies.operations.open_holder import end_holder
 from policies.queries.this_host import host_of, plane_folder
 
 REST_S: Final = 0.05
+BUSY_REST_S: Final = 0.2
+"""Between rounds when the machine has more to do than processors: fewer, larger batches."""
+HOT_MOST_S: Final = 0.03
+"""So long a batch may make others wait; longer, and the next one is smaller."""
+LEAST: Final = 60
 HURRY_S: Final = 0.15
 """So long it does not rest after somebody said that money is short."""
 RETRY_S: Final = 0.2
@@ -243,7 +249,10 @@ class Rounds:
             self._fault(each, error)
             return 1
         each.awaiting_since = 0.0
-        each.most = min(MOST, each.most * 2)
+        if flushed.hot_s > HOT_MOST_S:
+            each.most = max(LEAST, each.most // 2)
+        else:
+            each.most = min(MOST, each.most * 2)
         return int(bool(tail.pending))
 
     def _await(self, each: _Followed, awaits: Awaits) -> int:
@@ -406,7 +415,9 @@ class Rounds:
         if self.monotonic() < self._hurry_until:
             time.sleep(0.001)
             return
-        for told in self._raw.notifies(timeout=REST_S, stop_after=1):
+        busy = os.getloadavg()[0] > (os.cpu_count() or 1)
+        rest = max(REST_S, BUSY_REST_S) if busy else REST_S
+        for told in self._raw.notifies(timeout=rest, stop_after=1):
             if _kind(told.payload) == "short":
                 self._hurry_until = self.monotonic() + HURRY_S
 

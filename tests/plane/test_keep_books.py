@@ -82,7 +82,7 @@ def test_it_books_what_is_written_and_ends_when_told(host, start):
         scribe.settle(scribe.allow(lease))
     books = start()
     wait_for(lambda: settled() == 5)
-    assert os.getpriority(os.PRIO_PROCESS, books.pid) == 5
+    assert os.getpriority(os.PRIO_PROCESS, books.pid) == 10
     books.send_signal(signal.SIGTERM)
     assert books.wait(PATIENCE_S) == 0
     scribe.die()

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand
 from o10.kernel import clock
 from policies import facade
 
-NICE: Final = 5
+NICE: Final = 10
 """Whoever answers callers goes first."""
 
 

@@ -129,7 +129,9 @@ def rows_of_calls(before: set) -> dict:
         "reservation": plain(reservation, "id", "decision_id", "lease", "sequence"),
         "entries": [
             plain(each, "id", "uid", "xid", "leaf", "reservation", "recorded_at")
-            for each in entries(reservation=reservation.id)
+            for each in sorted(
+                entries(reservation=reservation.id), key=lambda entry: entry.kind
+            )
         ],
         "answers": list(
             AnswerLog.objects.filter(reservation=reservation.id).values_list("verb", "at")

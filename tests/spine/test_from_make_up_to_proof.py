@@ -171,7 +171,8 @@ def replay_and_prove(o10: Running, trace: Path, limit: int | None, tmp_path: Pat
     assert int(whole) * 10**9 + int(part.ljust(9, "0")) == nanos
     assert re.search(r"held now\s+0(\.0+)? USD", said)
     first, last = map(int, re.search(r"entries (\d+) to (\d+)", said).groups())  # type: ignore[union-attr]
-    assert last - first + 1 >= 2 * len(rows)
+    # A settle each; what was lent for them is a few entries more.
+    assert last - first + 1 > len(rows)
     o10.manage("ledger_verify", "--full")
     bundle = tmp_path / "bundle"
     o10.manage("ledger_export", str(bundle))

@@ -78,7 +78,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Reads, drives, waits for the sealer, reports."""
+        """Reads, drives, waits for the books and the sealer, reports."""
         if not options["file"].exists():
             raise CommandError(f"there is no file {options['file']}")
         try:
@@ -134,6 +134,7 @@ class Command(BaseCommand):
                 future.result()
 
     def _report(self, load: Load, tally: Tally, first_seq: int, seconds: float) -> None:
+        _booked_everything()
         last_seq = _sealed_everything()
         state = policies.get_use_case(slug=load.use_case)
         currency = ledger.ledger_of_company().currency
@@ -185,7 +186,7 @@ def one_call(call: TraceCall, load: Load, connection: PolicyConnection, tally: T
     used = connection.post(
         "/api/v1/settle",
         {
-            "reservation": asked.body["reservation"]["id"],
+            "reservation": asked.body["reservation"]["token"],
             "request_id": f"{name}-settle",
             "usage": {
                 "input_tokens": call.input_tokens,
@@ -213,6 +214,13 @@ def _router_key(use_case: str) -> str:
         now=clock.now(),
     )
     return made.secret.text
+
+
+def _booked_everything(patience_seconds: float = 60.0) -> None:
+    """Waits until the bookkeeper has read what the decision workers of this host wrote."""
+    deadline = time.monotonic() + patience_seconds
+    while time.monotonic() < deadline and policies.backlog(now=clock.now()).unbooked_bytes:
+        time.sleep(0.1)
 
 
 def _sealed_everything(patience_seconds: float = 20.0) -> int:

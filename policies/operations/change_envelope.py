@@ -26,6 +26,7 @@ from policies.core.instants import instant_text, unix_ms
 from policies.core.record import exact
 from policies.models import Envelope, EnvelopeBalance, EnvelopeVersion
 from policies.operations.balances import Cells, Locked, lock, raise_version
+from policies.operations.leases import lent_until
 from policies.operations.open_periods import cap_of, period_document
 from policies.operations.publish_policy import lock_governance, publish_policy
 from policies.operations.questions import actor_number
@@ -35,7 +36,7 @@ from policies.queries.snapshot_rows import Touched, envelope_rule
 
 DECIDES_MONEY = frozenset({Role.FINOPS, Role.CONTROLLER})
 """Roles that change amounts directly; approvals by a second person come on top."""
-RECALLS = frozenset({"state", "amount_nanos", "hard"})
+RECALLS = frozenset({"state", "amount_nanos", "hard", "end_at"})
 """Changes that must reach a decision already under way: they raise the epoch."""
 
 
@@ -173,7 +174,8 @@ def _carry(
     limit = limit_after(cap=cap, limit=found.limit, guarded=found.guarded_exposure)
     end = balance.period_end
     if row.period_kind == "fixed" and row.end_at is not None:
-        end = row.end_at
+        # Whoever holds a lease may not have heard yet: its calls still need their period.
+        end = max(row.end_at, lent_until(row.id) or row.end_at)
     EnvelopeBalance.objects.filter(
         envelope_id=row.id, period_start=balance.period_start
     ).update(

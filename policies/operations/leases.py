@@ -61,6 +61,9 @@ FROM (
 WHERE l.id = c.id
 """
 
+LENT_UNTIL = """
+SELECT max(expires_at) FROM lease WHERE state <> 'closed' AND path_ids @> ARRAY[%s::int]
+"""
 HOLDER_LIVES = "SELECT 1 FROM lease_holder WHERE fence = %s AND ended_at IS NULL"
 
 NOTIFY = "SELECT pg_notify(%s, %s)"
@@ -211,6 +214,12 @@ def lock_lease(lease: UUID) -> LeaseRow:
 def leases_of(fence: int) -> list[LeaseRow]:
     """Which leases does this holder still have? Open and draining, by id, without a lock."""
     return [_lease(row) for row in statements.rows(READ_LEASES_OF, [fence])]
+
+
+def lent_until(envelope_id: int) -> datetime | None:
+    """Until when may a lease of this envelope, or of one below, be spent? None = no lease."""
+    row = statements.row(LENT_UNTIL, [envelope_id])
+    return row[0] if row else None
 
 
 def holder_lives(fence: int) -> int:

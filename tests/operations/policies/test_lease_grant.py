@@ -170,6 +170,31 @@ def test_a_lease_ends_with_the_first_period_of_its_path(sound: None) -> None:
         borrow(100, fence=fence, place=place_of(now=eve), now=midnight)
 
 
+def test_an_end_that_is_moved_up_recalls_and_keeps_the_period_of_what_is_lent(
+    sound: None,
+) -> None:
+    from policies import facade as policies
+
+    make_use_case()
+    soon, end = NOW + timedelta(seconds=10), NOW + timedelta(days=9)
+    made = make_envelope(
+        period_kind="fixed", start_at=NOW - timedelta(days=1), end_at=end, amount=DOLLAR
+    )
+    old = place_of()
+    lent = lend(100)
+    policies.change_envelope(
+        envelope=made.id,
+        change=policies.EnvelopeChange(end_at=soon, reason="over"),
+        actor=FINANCE,
+        now=NOW,
+    )
+    with pytest.raises(PolicyChanged):
+        borrow(100, fence=make_holder(), place=old)
+    # A call that its holder still lets through at 20 seconds falls into the period.
+    assert EnvelopeBalance.objects.get().period_end == lent.expires_at
+    assert lend(100, place=place_of()).expires_at == soon
+
+
 def test_active_holders_are_those_with_a_lease_who_were_seen_lately(sound: None) -> None:
     make_tree()
     seen: list[int] = []

@@ -12,9 +12,23 @@ from django.core.management import get_commands
 
 from o10.management.benches import many_children
 from o10.management.benches.drive import Request, build_request
-from o10.management.benches.load import Sample, asks, column, measure, middle, take_turns
+from o10.management.benches.litellm_peer import (
+    installed_litellm,
+    peer_refusal,
+    peer_reservation,
+)
+from o10.management.benches.load import (
+    Sample,
+    asks,
+    column,
+    in_process,
+    measure,
+    middle,
+    take_turns,
+)
 from o10.management.benches.provider import MODEL
-from o10.management.benches.result import Bench, Ratio, ratio
+from o10.management.benches.proxy import INSTALL, Installed
+from o10.management.benches.result import Bench, Ratio, Side, ratio
 from o10.management.benches.scene import Scene, found_scene, open_use_case
 from o10.management.benches.server import BOOKS, PLANE, WEB, Site, beside, site
 
@@ -23,6 +37,7 @@ WORKERS = 2
 SECONDS = 2.0
 CALM_SECONDS = 1.0
 HELLO, BARE = "hello", "bare"
+PEER = "LiteLLM's reserve_budget_for_request, in memory, in its own process"
 APPS = "o10.management.benches"
 HOT = "hot"
 
@@ -40,9 +55,15 @@ def run(*, rounds: int, seconds: float = SECONDS) -> Bench:
             for name in (HELLO, BARE)
         )
         busy = take_turns(_sides(running, scene, CONNECTIONS, seconds), rounds=rounds)
-        calm = take_turns(_sides(running, scene, 1, CALM_SECONDS), rounds=rounds)
-        ratios = _ratios(busy)
+        peer = installed_litellm()
+        alone = _sides(running, scene, 1, CALM_SECONDS)
+        if peer is not None:
+            alone[PEER] = lambda: in_process(p50_us=peer_reservation(peer).value)
+        calm = take_turns(alone, rounds=rounds)
+        ratios = [*_ratios(busy), *_against_the_peer(peer, busy, calm)]
         facts = _facts(busy, calm)
+        if peer is None:
+            facts["LiteLLM"] = f"not measured: {INSTALL} installs it"
         many, told = many_children.compare(running, scene, rounds=rounds, seconds=seconds)
     return Bench(name="authorize", ratios=(*ratios, *many), facts=facts | told)
 
@@ -100,6 +121,31 @@ def _ratios(busy: Samples) -> list[Ratio]:
             unit="calls/s",
         ),
         against_hello("D12 p99 of authorize over Django hello, c=16", "<= 1.5", "p99_us"),
+    ]
+
+
+def _against_the_peer(peer: Installed | None, busy: Samples, calm: Samples) -> list[Ratio]:
+    if peer is None:
+        return []
+    refused = peer_refusal(peer)
+    ours = middle(busy[PLANE], "cpu_us")
+    share = [each / refused.value for each in column(busy[PLANE], "cpu_us")]
+    return [
+        ratio(
+            name=f"D4 p50 of authorize over HTTP, c=1, over LiteLLM {peer.version}'s own check",
+            goal="<= 0.3",
+            a=("authorize over HTTP", column(calm[PLANE], "p50_us")),
+            b=(PEER, column(calm[PEER], "p50_us")),
+            unit="us",
+        ),
+        Ratio(
+            name="D5 processor time of authorize over that of a call LiteLLM refuses",
+            value=ours / refused.value,
+            goal="<= 0.05",
+            a=Side("decision workers", ours, "us"),
+            b=Side(refused.configuration, refused.value, "us"),
+            spread=(min(share), max(share)),
+        ),
     ]
 
 

@@ -5,7 +5,7 @@ is settled with the provider's usage. A retry is the same bytes again.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,8 @@ ALLOWED = frozenset({"allow", "allow_with_caps"})
 class Call:
     """Which call is made, over and over? Units: tokens; seconds.
 
-    `max_output_tokens` None = not sent. `manner` is the provider's. `rest_s` between calls.
+    `max_output_tokens` None = not sent. `manner` is the provider's. `pause_s` is asked before
+    each call and again after each pause, until it says 0.
     """
 
     key: str
@@ -30,9 +31,7 @@ class Call:
     input_tokens: int
     max_output_tokens: int | None
     manner: str = "full"
-    rest_s: float = 0.0
-    ttl_s: int | None = None
-    settles: bool = True
+    pause_s: Callable[[], float] = lambda: 0.0
 
     def body(self, request_id: str) -> dict[str, Any]:
         """What is sent to authorize?"""
@@ -44,8 +43,6 @@ class Call:
         }
         if self.max_output_tokens is not None:
             sent["max_output_tokens"] = self.max_output_tokens
-        if self.ttl_s is not None:
-            sent["ttl_s"] = self.ttl_s
         return sent
 
 
@@ -66,19 +63,12 @@ class Told:
     reasons: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
-    def add(self, other: "Told") -> None:
-        """Both together."""
-        for name in ("asked", "allowed", "denied", "unanswered", "unsettled"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.held += other.held
-        self.settled += other.settled
-        self.reasons += other.reasons
-        self.wrong += other.wrong
-
 
 def calls(call: Call, *, numbers: Iterator[int], provider: Provider, told: Told) -> Script:
     """One connection of a router: takes the next number until there is none."""
     for number in numbers:
+        while pause := call.pause_s():
+            yield pause
         request_id = f"{call.use_case}-{number}"
         body = call.body(request_id)
         status, answer, _ = yield _authorize(call, body)
@@ -99,15 +89,12 @@ def calls(call: Call, *, numbers: Iterator[int], provider: Provider, told: Told)
                 max_output_tokens=int(decision["caps"]["max_output_tokens"]),
                 manner=call.manner,
             )
-            if call.settles:
-                status, answer, _ = yield settle_request(call.key, reservation["token"], billed)
-                settled = _decoded(status, answer, told)
-                if settled is None:
-                    told.unsettled += 1
-                else:
-                    told.settled += int(settled["cost"]["amount_nanos"])
-        if call.rest_s:
-            yield call.rest_s
+            status, answer, _ = yield settle_request(call.key, reservation["token"], billed)
+            settled = _decoded(status, answer, told)
+            if settled is None:
+                told.unsettled += 1
+            else:
+                told.settled += int(settled["cost"]["amount_nanos"])
 
 
 def settle_request(key: str, reservation: str, billed: tuple[int, int], **fields: Any) -> bytes:

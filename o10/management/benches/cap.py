@@ -19,6 +19,7 @@ from o10.management.benches import server as servers
 from o10.management.benches.callers import Call, Told, calls
 from o10.management.benches.crew import connect
 from o10.management.benches.drive import Driven, drive
+from o10.management.benches.litellm_peer import installed_litellm, peer_cap
 from o10.management.benches.provider import (
     INPUT_NANOS,
     MODEL,
@@ -26,6 +27,7 @@ from o10.management.benches.provider import (
     Provider,
     provider,
 )
+from o10.management.benches.proxy import INSTALL
 from o10.management.benches.result import Bench, Ratio, Side
 from o10.management.benches.scene import NANOS, Scene, found_scene, open_use_case
 from o10.management.benches.server import BOOKS, PLANE, Site, site
@@ -39,6 +41,7 @@ KILLS, KILL_EVERY_S = 10, 0.7
 SERVING_S = 2.5
 """A worker that is older is not just importing."""
 CLIENTS = 50
+PAUSE_S = 0.02
 RETRIES = 60
 RECONCILED_S = 30.0
 
@@ -81,6 +84,7 @@ def run(*, rounds: int) -> Bench:
             eight += [judge.dollar(running, OUTPUT_TOKENS) for _ in range(rounds)]
         with site(workers=DYING, names=(PLANE, BOOKS)) as running:
             dying.append(judge.hundred_dollars(running))
+    peer = _peer()
     return Bench(
         name="cap",
         ratios=(
@@ -97,7 +101,8 @@ def run(*, rounds: int) -> Bench:
                 "no max_tokens": open_ended,
                 f"{KILLS} kills": dying,
             }
-        ),
+        )
+        | peer,
     )
 
 
@@ -111,17 +116,19 @@ class _Judge:
     def dollar(self, running: Site, max_output_tokens: int | None) -> Outcome:
         """1,000 calls, 100 at a time, on one dollar."""
         call = self._call(NANOS, max_output_tokens)
-        told, driven = self._let_loose(running, call, CALLS, CONCURRENCY)
+        told = Told()
+        driven = self._let_loose(running, call, told, CALLS, CONCURRENCY)
         return self._judged(call, NANOS, told, driven)
 
     def hundred_dollars(self, running: Site) -> Outcome:
         """Half more calls than fit on a hundred dollars, while workers are killed."""
         cap = 100 * NANOS
         call = self._call(cap, OUTPUT_TOKENS)
-        call.rest_s = CLIENTS / (cap / WORST / (KILLS * KILL_EVERY_S))
-        killer = _Killer(running)
+        told = Told()
+        killer = _Killer(running, told, cap)
+        call.pause_s = killer.pause_s
         killer.start()
-        told, driven = self._let_loose(running, call, cap * 3 // WORST // 2, CLIENTS)
+        driven = self._let_loose(running, call, told, cap * 3 // WORST // 2, CLIENTS)
         killer.join()
         outcome = self._judged(call, cap, told, driven)
         outcome.stranded = killer.stranded
@@ -141,9 +148,9 @@ class _Judge:
         )
 
     def _let_loose(
-        self, running: Site, call: Call, count: int, connections: int
-    ) -> tuple[Told, Driven]:
-        told, numbers = Told(), iter(range(count))
+        self, running: Site, call: Call, told: Told, count: int, connections: int
+    ) -> Driven:
+        numbers = iter(range(count))
         scripts = [
             calls(call, numbers=numbers, provider=self.line, told=told)
             for _ in range(connections)
@@ -151,7 +158,7 @@ class _Judge:
         driven = drive(port=running[PLANE].port, scripts=scripts, retries=RETRIES)
         if told.wrong:
             raise ValueError(f"no answer of the contract: {told.wrong[0]}")
-        return told, driven
+        return driven
 
     def _judged(self, call: Call, cap: int, told: Told, driven: Driven) -> Outcome:
         servers.drain()
@@ -171,22 +178,34 @@ class _Judge:
 
 
 class _Killer(threading.Thread):
-    """Kills a random worker now and then, and looks what it leaves behind."""
+    """Kills a random worker now and then, and looks what it leaves behind.
 
-    def __init__(self, running: Site) -> None:
+    The callers spend nine tenths of the money in step with the kills, so that each of them
+    hits workers that hold some.
+    """
+
+    def __init__(self, running: Site, told: Told, cap: int) -> None:
         super().__init__(daemon=True)
-        self.running, self.chance = running, random.Random(7)  # noqa: S311 - repeatable
+        self.running, self.told, self.cap = running, told, cap
+        self.chance = random.Random(7)  # noqa: S311 - repeatable
         self.dead: list[int] = []
         self.stranded: dict[str, int] = {}
 
+    def pause_s(self) -> float:
+        """How long does a caller wait before it goes on?"""
+        allowed = self.cap * 9 * (len(self.dead) + 1) // (10 * KILLS)
+        return PAUSE_S if len(self.dead) < KILLS and self.told.held > allowed else 0.0
+
     def run(self) -> None:
         """Ten kills; then the money of the dead: at once, after a second, when reconciled."""
+        most = 0
         while len(self.dead) < KILLS:
             time.sleep(KILL_EVERY_S)
             pid = self.running.kill_worker(self.chance, older_than_s=SERVING_S)
             if pid:
+                most = max(most, stranded([*self.dead, pid]))
                 self.dead.append(pid)
-        self.stranded["at the last kill"] = stranded(self.dead)
+        self.stranded["at a kill, most"] = most
         time.sleep(1.0)
         self.stranded["after 1 s"] = stranded(self.dead)
         servers.wait_until(lambda: not stranded(self.dead), patience_s=RECONCILED_S)
@@ -299,6 +318,20 @@ def _worst_of(
         b=Side(labels[1], b / NANOS, "dollars"),
         spread=(min(values), max(values)),
     )
+
+
+def _peer() -> dict[str, Any]:
+    """What does LiteLLM admit on a dollar, beside us, with as many workers?"""
+    installed = installed_litellm()
+    if installed is None:
+        return {"LiteLLM": f"not measured: {INSTALL} installs it"}
+    found = peer_cap(installed, workers=FEW, calls=CALLS, concurrency=CONCURRENCY)
+    return {
+        f"LiteLLM {found.version}": found.configuration,
+        f"LiteLLM {found.version}: money admitted over the cap": round(found.ratio, 6),
+        f"LiteLLM {found.version}: admitted calls": found.admitted,
+        f"LiteLLM {found.version}: refused calls": found.refused,
+    }
 
 
 def _facts(sides: dict[str, Sequence[Outcome]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Source: PostgreSQL documentation, COPY, "Binary Format".
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from struct import Struct
 from typing import Any, Final
 
@@ -52,12 +53,14 @@ def micros(unix_us: int) -> bytes:
     return int8(unix_us - _UNIX_TO_2000_US)
 
 
-def int4s(values: Sequence[int]) -> bytes:
-    """An integer[]."""
+@lru_cache(maxsize=4_096)
+def int4s(values: tuple[int, ...]) -> bytes:
+    """An integer[]; paths are few and written often."""
     return _array(_INT4_OID, [int4(each) for each in values])
 
 
-def instants(unix_us: Sequence[int]) -> bytes:
+@lru_cache(maxsize=4_096)
+def instants(unix_us: tuple[int, ...]) -> bytes:
     """A timestamptz[], from Unix microseconds."""
     return _array(_TIMESTAMPTZ_OID, [micros(each) for each in unix_us])
 

@@ -26,6 +26,9 @@ from policies.operations.reservations import Hold, find_holds
 GONE: Final = frozenset({"expired", "closed"})
 """States of a lease in which it pays for nothing."""
 
+_ENDING = (Settled, Released)
+_IN_LEASE = (Reserved, *_ENDING, GivenBack)
+
 READ_ENDED = """
 SELECT fence FROM lease_holder WHERE fence = ANY(%s::bigint[]) AND ended_at IS NOT NULL
 """
@@ -174,13 +177,13 @@ def gather_batch(
     names = {
         at: reservation_of(UUID(bytes=record.lease), record.sequence)
         for at, (_, record) in enumerate(records)
-        if isinstance(record, Settled | Released)
+        if isinstance(record, _ENDING)
     }
     holds = _holds_before(books, records, names)
     for at, (offset, record) in enumerate(records):
         if isinstance(record, Denied):
             _refuse(books, batch, at, record, repeated)
-        elif isinstance(record, Reserved | Settled | Released | GivenBack):
+        elif isinstance(record, _IN_LEASE):
             lease = UUID(bytes=record.lease)
             sum_ = batch.sums.get(lease) or seen.get(lease)
             if sum_ is None or sum_.row.state in GONE:
@@ -199,11 +202,7 @@ def gather_batch(
 
 def _leases(records: Sequence[tuple[int, Record]]) -> dict[UUID, Sum]:
     """Which leases do they name, and is the holder of each still there?"""
-    named = {
-        UUID(bytes=record.lease)
-        for _, record in records
-        if isinstance(record, Reserved | Settled | Released | GivenBack)
-    }
+    named = {UUID(bytes=record.lease) for _, record in records if isinstance(record, _IN_LEASE)}
     if not named:
         return {}
     found = find_leases(list(named))

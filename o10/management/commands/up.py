@@ -35,7 +35,7 @@ READY_SECONDS = 60
 WEB_THREADS = 8
 PLANE_WORKERS = 2
 PLANE_THREADS = 2
-"""A decision takes 40 microseconds of one core; more threads only wait for each other (ADR 10)."""
+"""A decision takes 40 microseconds of a core; more threads wait for each other (ADR 10)."""
 CALM_SECONDS = 20
 """A process that lived this long is restarted at once; faster deaths wait longer each time."""
 

@@ -86,7 +86,7 @@ class Command(BaseCommand):
 
 
 def _what_others_keep() -> list[ledger.Finding]:
-    """Balances, leases and reservations against entries; the price book against its hashes."""
+    """Balances, leases, reservations against entries and P1 to P8; prices against hashes."""
     findings = [
         ledger.Finding(
             code=row.code,
@@ -98,6 +98,19 @@ def _what_others_keep() -> list[ledger.Finding]:
             what=row.where,
         )
         for row in policies.check_conservation()
+    ]
+    # An edited figure breaks a rule too; the rule is told where no figure is.
+    findings += [
+        ledger.Finding(
+            code="invariant_broken",
+            seq=0,
+            uid="",
+            column=breach.column,
+            expected=breach.expected,
+            found=breach.found,
+            what=f"{breach.rule}: {breach.where}",
+        )
+        for breach in (() if findings else policies.check_invariants())
     ]
     altered = ledger.find_altered_prices()
     if altered is not None:

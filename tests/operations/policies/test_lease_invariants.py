@@ -1,6 +1,7 @@
 """Do P1 to P8 hold on the live database, and is each broken one named?"""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from policies.models import LeaseHolder
 from .company import FINANCE, NOW, ask, make_tree, pay
 from .lender import call_in, lend, make_holder
 from .test_lease_detach import WORST, by_token
-from .test_lease_drift import edit
+from .test_lease_drift import edit, seal_all, verified
 from .test_lease_endings import LOST
 
 
@@ -74,6 +75,23 @@ def test_a_passed_limit_is_named_where_even_the_check_is_gone(busy: Any) -> None
             f"ALTER TABLE envelope_balance ADD CONSTRAINT {name} CHECK (limit_nanos IS NULL OR"
             " limit_nanos >= settled_nanos - unguarded_nanos + held_nanos + unsettled_nanos)",
         )
+
+
+def test_ledger_verify_tells_a_broken_rule_where_no_figure_differs(
+    busy: Any, settings: Any, tmp_path: Path
+) -> None:
+    urls, _, _ = busy
+    settings.O10_HOME = tmp_path
+    settings.O10_SIGNING_KEY_FILE = str(tmp_path / "keys" / "ledger.pem")
+    seal_all(urls, Path(settings.O10_SIGNING_KEY_FILE))
+    assert verified() == (0, [])
+    # The decision of a strict hold asked for more than was held; every cache is as it was.
+    where = "id = (SELECT decision_id FROM reservation WHERE sequence = 0)"
+    edit(urls, f"UPDATE policies_decision_log SET worst_nanos = worst_nanos + 1 WHERE {where}")
+    code, findings = verified()
+    assert (code, len(findings)) == (1, 1)
+    assert findings[0][0] == "invariant_broken"
+    assert findings[0][1].startswith("P6: reservation ")
 
 
 def test_the_books_part_of_the_health_says_which_rule_is_broken(busy: Any) -> None:

@@ -24,12 +24,13 @@ from policies.operations.leases import (
 )
 from policies.operations.return_lease import finish_lease
 
-AT_ONCE: Final = 100
+AT_ONCE: Final = 50
 """Leases of one transaction: others wait for their tree."""
+FIRST: Final = UUID(int=0)
 
 READ_UNFINISHED = """
-SELECT id FROM lease WHERE fence = %s AND state IN ('open', 'draining', 'expired')
-ORDER BY root, id
+SELECT id FROM lease WHERE fence = %s AND state IN ('open', 'draining', 'expired') AND id > %s
+ORDER BY id LIMIT %s
 """
 READ_LEFT_OPEN = """
 SELECT DISTINCT l.fence FROM lease l JOIN lease_holder h ON h.fence = l.fence
@@ -45,17 +46,24 @@ FROM reservation WHERE lease = ANY(%s::uuid[]) AND state IN ('open', 'expired') 
 def finish_leases(*, fence: int, now: datetime) -> int:
     """How many leases of this holder were finished? Those with open calls drain on.
 
-    Locks: trees by root, balances, leases by id; at most `AT_ONCE` leases at a time.
+    Locks: as `finish_some`, one transaction after the other.
     """
-    unfinished = [row[0] for row in statements.rows(READ_UNFINISHED, [fence])]
-    found = find_leases(unfinished) if unfinished else {}
-    roots = sorted({row.root for row in found.values()})
-    for root in roots:
-        mine = sorted(each for each, row in found.items() if row.root == root)
-        for first in range(0, len(mine), AT_ONCE):
-            some = mine[first : first + AT_ONCE]
-            _finish(root, [found[each] for each in some], now)
-    return len(unfinished)
+    last, count = FIRST, 0
+    while found := finish_some(fence=fence, after=last, now=now):
+        last, count = found[-1], count + len(found)
+    return count
+
+
+def finish_some(*, fence: int, after: UUID, now: datetime) -> list[UUID]:
+    """Which leases of this holder were finished now? The next few by id; empty = no more.
+
+    Locks: trees by root, balances, leases by id.
+    """
+    named = [row[0] for row in statements.rows(READ_UNFINISHED, [fence, after, AT_ONCE])]
+    found = find_leases(named) if named else {}
+    for root in sorted({row.root for row in found.values()}):
+        _finish(root, [row for row in found.values() if row.root == root], now)
+    return named
 
 
 def left_open(host: str) -> list[int]:

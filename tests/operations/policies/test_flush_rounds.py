@@ -16,6 +16,7 @@ from django.db import connection, connections
 from o10.lease.journal import read_at
 from policies.facade import check_conservation
 from policies.models import Lease, LeaseHolder, Reservation
+from policies.operations import close_holder
 from policies.operations import run_books as module
 from policies.operations.run_books import Rounds, run_books
 from policies.queries.backlog import backlog_at
@@ -117,6 +118,25 @@ def test_what_a_gone_holder_left_comes_back_and_open_calls_stay(desk, tree):
     assert holder(scribe).ended_at is not None
     assert money_of(tree["use_case"])["held"] == X
     assert scribe.fence not in desk.rounds.followed
+
+
+def test_leases_by_the_dozen_come_back_a_few_a_round(desk, monkeypatch):
+    monkeypatch.setattr(close_holder, "AT_ONCE", 3)
+    scribe, other = desk.scribe(), desk.scribe()
+    for _ in range(10):
+        scribe.borrow(X)
+    desk.run()
+    scribe.die()
+    at, rounds = desk.at, 0
+    desk.at += 2
+    while holder(scribe).ended_at is None:
+        desk.rounds.round()
+        rounds += 1
+        assert rounds < 20
+    assert rounds >= 4
+    assert not Lease.objects.exclude(state="closed").exists()
+    assert desk.at < at + 10
+    other.die()
 
 
 def test_a_torn_last_record_was_never_answered(desk):

@@ -46,8 +46,14 @@ def signing_key(*, now: datetime) -> SigningKey:
         row = _make_key(after=row.id if row else 0, now=now)
     signer = SigningKey(row.id, access.unwrap(bytes(row.wrapped)), row.created_at)
     # Remembered once committed: a rollback would take the key away under the cache.
-    transaction.on_commit(lambda: _newest.__setitem__(database, signer))
+    transaction.on_commit(lambda: _remember(database, signer))
     return signer
+
+
+def _remember(database: str, signer: SigningKey) -> None:
+    """What this key signs can be read without the database, too."""
+    _newest[database] = signer
+    _kept[database, signer.id] = signer.secret
 
 
 def read_token(text: str) -> token.ReservationToken:

@@ -12,6 +12,7 @@ from ledger import facade as ledger
 from o10.access.keys import KnownKey, known_keys
 from policies.operations.token_keys import SigningKey, signing_key
 from policies.queries.current_policy import CurrentPolicy, current_policy
+from policies.queries.prices import newest_book
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def know(*, now: datetime, at: float) -> Known:
     """
     return Known(
         policy=current_policy(),
-        prices=ledger.price_book(),
+        prices=newest_book(),
         signer=signing_key(now=now),
         keys=known_keys(now=now),
         at=at,

@@ -307,6 +307,39 @@ def test_a_lease_lends_nothing_in_its_last_two_seconds(teller, clock):
     assert set(teller.books) - first
 
 
+@pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(hours=1)])
+def test_a_step_of_the_wall_clock_ends_no_lease_and_starts_none(teller, clock, step):
+    for number in range(8):
+        at_counter(teller, now=NOW + timedelta(milliseconds=number))
+        clock.at += 0.01
+    before, free = set(teller.books), next(iter(teller.by_place.values())).book.free
+    assert free >= 15_000_000
+    answer = at_counter(teller, now=NOW + step)
+    assert answer["decision"] == "allow"
+    assert set(teller.books) == before
+    clock.at += loans.LEASE_TTL_S
+    assert at_counter(teller, now=NOW + step)["decision"] == "allow"
+    assert set(teller.books) - before
+
+
+def test_a_settle_goes_to_the_database_when_the_journal_is_full(teller, monkeypatch):
+    answer = at_counter(teller)
+    called = []
+    monkeypatch.setattr(
+        ending, "settle_strictly", lambda **given: called.append(given) or b'{"strict":1}'
+    )
+
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("o10.lease.journal.os.write", full)
+        assert settle_at(teller, answer["reservation"]["token"]) == {"strict": 1}
+    # Whoever repeats it later is sent there too: the journal knows nothing of it.
+    assert settle_at(teller, answer["reservation"]["token"]) == {"strict": 1}
+    assert len(called) == 2
+
+
 def test_a_cut_cap_recalls_what_is_free_at_once(teller, clock):
     for number in range(6):
         at_counter(teller, now=NOW + timedelta(milliseconds=number))

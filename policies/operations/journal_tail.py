@@ -78,7 +78,9 @@ class JournalTail:
                 if len(self.pending) >= READ_AHEAD:
                     break
             else:
-                self._looked = (self._reader.position, now)
+                # Behind a place that can't be read more may have been answered.
+                if self._reader.tail is Tail.CLEAN:
+                    self._looked = (self._reader.position, now)
         return len(self.pending)
 
     def first(self, count: int) -> list[tuple[int, Record]]:

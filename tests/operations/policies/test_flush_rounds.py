@@ -222,6 +222,10 @@ def test_half_a_record_that_never_becomes_whole_is_damage(desk):
     scribe.settle(scribe.allow(lease))
     desk.run()
     assert Lease.objects.get(id=lease).settled_nanos == 0
+    # Nobody may think that all of this journal is booked.
+    before = holder(scribe).booked_at
+    desk.run(seconds=1.5)
+    assert holder(scribe).booked_at == before
     desk.run(seconds=3)
     desk.run()
     assert Lease.objects.get(id=lease).settled_nanos == C

@@ -206,8 +206,5 @@ def _order(choice: Choice) -> tuple[int, int, int, int, str]:
 
 
 def _covers(one: Choice, other: Choice) -> bool:
-    return (
-        one.fixed_nanos <= other.fixed_nanos
-        and one.input_price <= other.input_price
-        and one.output_price <= other.output_price
-    )
+    # `one` stands before `other`, so that its fixed part is not larger.
+    return one.input_price <= other.input_price and one.output_price <= other.output_price

@@ -17,10 +17,26 @@ from o10.kernel.errors import (
     ValidationFailed,
 )
 from policies import facade as policies
-from policies.models import Envelope, EnvelopeBalance, EnvelopeVersion, PolicyVersion
+from policies.models import (
+    Envelope,
+    EnvelopeBalance,
+    EnvelopeTree,
+    EnvelopeVersion,
+    PolicyVersion,
+)
 from policies.queries.current_policy import current_policy
 
-from .company import DOLLAR, FINANCE, NOW, ask, make_caller, make_envelope, make_tree, reason_of
+from .company import (
+    DOLLAR,
+    FINANCE,
+    NOW,
+    ask,
+    entries,
+    make_caller,
+    make_envelope,
+    make_tree,
+    reason_of,
+)
 
 pytestmark = pytest.mark.usefixtures("sound")
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
@@ -146,6 +162,21 @@ def test_a_batch_is_one_policy_version_and_one_entry_for_each_row():
     assert batch.policy_version == before + 1 == current_policy().stamp.version
     policy = current_policy().snapshot
     assert {item.id for item in batch.items} <= {r.public for r in policy.envelopes.values()}
+
+
+def test_a_batch_takes_one_version_of_its_tree_and_the_next_change_the_next():
+    parent = make_tree()["use_case"]
+    batch = create(drafts(parent))
+    numbers = Envelope.objects.filter(public__in=[item.id for item in batch.items])
+    versions = {
+        entry.env_version
+        for entry in entries(envelope_id__in=[row.id for row in numbers])
+        if entry.kind == ledger.Kind.ENVELOPE_CHANGE
+    }
+    tree = EnvelopeTree.objects.get(root_envelope_id=numbers[0].root)
+    assert versions == {tree.version}
+    make_envelope(kind="customer", slug="next", amount=1, parent=parent.id)
+    assert EnvelopeTree.objects.get(root_envelope_id=tree.pk).version == tree.version + 1
 
 
 def test_the_next_call_obeys_an_envelope_of_a_batch():

@@ -188,7 +188,7 @@ def test_a_change_that_nobody_named_is_found_by_comparing_all_rows():
     assert [rule["public"] for rule in json.loads(said)["envelopes"]] == [tree["use_case"].id]
 
 
-@pytest.mark.usefixtures("sound")
+@pytest.mark.usefixtures("books")
 def test_a_row_that_was_changed_and_not_published_is_found():
     tree = make_tree()
     make_use_case(slug="summaries")

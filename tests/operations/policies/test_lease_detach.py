@@ -185,6 +185,16 @@ def test_extending_takes_the_call_out_of_the_lease_with_its_token(sound: None) -
     assert money_of(tree["use_case"])["available"] == DOLLAR - 4 * WORST - 12_000_000
 
 
+def test_a_call_that_changes_place_takes_a_version_of_its_own(sound: None) -> None:
+    make_tree()
+    lent = lend(4 * WORST)
+    call = call_in(lent.lease, WORST)
+    prolong(call, ttl_s=1_200)
+    out, into = entries(env_version=lent.version + 1)
+    assert {out.kind, into.kind} == {int(ledger.Kind.LEASE_RETURN), int(ledger.Kind.RESERVE)}
+    assert lend(1).version == lent.version + 2
+
+
 def test_a_refused_extend_leaves_the_call_in_its_lease(sound: None) -> None:
     make_tree(use_case=4 * WORST)
     lent = lend(4 * WORST)

@@ -19,10 +19,10 @@ without it. How to run it and what it cannot do: docs/manual/litellm.md.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from o10.client.litellm.hooks import O10Guard
+    from o10.client.litellm.hooks import Leases, O10Guard
     from o10.client.litellm.settling import Left
 
-__all__ = ["Left", "O10Guard"]
+__all__ = ["Leases", "Left", "O10Guard"]
 
 
 def __getattr__(name: str) -> Any:
@@ -31,8 +31,8 @@ def __getattr__(name: str) -> Any:
         from o10.client.litellm.settling import Left
 
         return Left
-    if name != "O10Guard":
+    if name not in ("Leases", "O10Guard"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from o10.client.litellm.hooks import O10Guard
+    from o10.client.litellm import hooks
 
-    return O10Guard
+    return getattr(hooks, name)

@@ -16,6 +16,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from enum import StrEnum
 from time import monotonic
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from o10.client.errors import DecisionPlaneAway
 from o10.client.failmode import FailClosed, FailMode
 from o10.client.http import AsyncClient, Patience
+from o10.client.lessee import AsyncLessee
 from o10.client.litellm.answers import Refused, refused_by, refused_for, refused_here
 from o10.client.litellm.attempts import Next, ProxyCall, bill_of
 from o10.client.litellm.metering import (
@@ -63,6 +65,15 @@ _log = logging.getLogger("o10.client.litellm")
 _NOWHERE: Mapping[str, str] = {}
 
 
+class Leases(StrEnum):
+    """Where is a usual call decided?"""
+
+    REMOTE = "remote"
+    """At o10: one request before the call, one after it."""
+    LOCAL = "local"
+    """In the proxy's worker, from a lease o10 lent it; the same cap, no request on the way."""
+
+
 class O10Guard(CustomLogger):
     """How does a LiteLLM proxy spend only what o10 allows?"""
 
@@ -83,11 +94,13 @@ class O10Guard(CustomLogger):
         fail_mode: Mapping[str, FailMode] = _NOWHERE,  # type: ignore[assignment]
         default_fail_mode: FailMode = FailClosed(),  # noqa: B008 - frozen
         state_dir: str | None = None,
+        leases: Leases = Leases.REMOTE,
         client: AsyncClient | None = None,
     ) -> None:
         """`base_url` and `key` of the decision plane; `use_cases` as `Payers`.
 
         `models` turns names of the proxy into o10's, `groups` o10's into groups of the proxy.
+        `leases` where usual calls are decided.
         `pass_call_types` are unbounded types that go without a check (`image_generation`);
         `left` what is booked for a stream whose client left.
         A client of one's own takes the place of `base_url` to `state_dir`.
@@ -101,6 +114,8 @@ class O10Guard(CustomLogger):
             default_fail_mode=default_fail_mode,
             state_dir=state_dir,
         )
+        self._leases = leases
+        self._lessee: AsyncLessee | None = None
         self._payers = Payers(use_cases=dict(use_cases), default=default_use_case)
         self._names = Names(models=dict(models), groups=dict(groups))
         self._pass = frozenset(map(plain_type, pass_call_types))
@@ -109,6 +124,15 @@ class O10Guard(CustomLogger):
         self._left = left
         self._calls: dict[str, ProxyCall] = {}
         self._sweeper: asyncio.Task[None] | None = None
+
+    @property
+    def _o10(self) -> AsyncClient | AsyncLessee:
+        """Whom do we ask? A lessee begins in the process that uses it, not in its parent."""
+        if self._leases is Leases.REMOTE:
+            return self._client
+        if self._lessee is None:
+            self._lessee = AsyncLessee(self._client)
+        return self._lessee
 
     # Before the call.
 
@@ -164,7 +188,7 @@ class O10Guard(CustomLogger):
             "max_output_tokens": asked_output(data, meter) if meter.limits else 0,
             "n": completions(data),
         }
-        decision = await self._client.authorize(**fields)
+        decision = await self._o10.authorize(**fields)
         if not decision.decision.goes:
             raise refused_by(decision)
         self._obey(decision, fields, data, meter)
@@ -251,7 +275,7 @@ class O10Guard(CustomLogger):
         if step is Next.GO or call.undecided:
             return None
         if step is Next.BOOK_THEN_ASK:
-            await self._client.settle(
+            await self._o10.settle(
                 reservation=call.reservation,
                 attempt=call.attempt,
                 status="error",
@@ -262,7 +286,7 @@ class O10Guard(CustomLogger):
         if call.ended:
             return await self._renew(call, name)
         try:
-            told = await self._client.extend(
+            told = await self._o10.extend(
                 reservation=call.reservation,
                 model=name,
                 attempt=call.attempt,
@@ -286,7 +310,7 @@ class O10Guard(CustomLogger):
             "request_id": f"llm_{os.urandom(16).hex()}",
             "attempt": call.attempt,
         }
-        decision = await self._client.authorize(**fields)
+        decision = await self._o10.authorize(**fields)
         if not decision.decision.goes:
             raise refused_by(decision)
         fresh = _call_of(decision, fields, None)
@@ -437,7 +461,7 @@ class O10Guard(CustomLogger):
 
     async def _tell(self, call: ProxyCall, verb: str, fields: dict[str, Any]) -> None:
         """Settles or releases; what cannot be told now the client keeps and sends again."""
-        send = self._client.settle if verb == "settle" else self._client.release
+        send = self._o10.settle if verb == "settle" else self._o10.release
         try:
             await send(**fields)
         except O10Error as error:
@@ -454,7 +478,7 @@ class O10Guard(CustomLogger):
         if call.reservation is None:
             return
         fields = _ending_of(call, verb)
-        later = self._client.settle_later if verb == "settle" else self._client.release_later
+        later = self._o10.settle_later if verb == "settle" else self._o10.release_later
         try:
             later(**fields)
         except Exception as error:  # noqa: BLE001 - as above

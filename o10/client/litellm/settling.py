@@ -18,6 +18,11 @@ from o10.wire.fields import MAX_TOKENS
 
 _LONGEST_MS: Final = 86_400_000
 _LONGEST_WORD: Final = 64
+_USUAL_DETAILS: Final = {
+    "prompt_tokens_details": ("cached_tokens", "cached_input_tokens"),
+    "completion_tokens_details": ("reasoning_tokens", "reasoning_tokens"),
+}
+_OTHER_COUNTS: Final = ("prompt_cache_hit_tokens", "cache_creation_input_tokens")
 
 
 class Left(StrEnum):
@@ -70,7 +75,9 @@ def usage_of(
     `left` None = the client stayed.
     """
     told = _mapping(log.get("metadata")).get("usage_object") or _get(response, "usage")
-    counts = usage_in(told).counts if told is not None else None
+    counts = _usual(told)
+    if counts is None and told is not None:
+        counts = usage_in(told).counts
     if counts is None or not counts.get("input_tokens", 0) + counts.get("output_tokens", 0):
         return None
     counts = with_hour_writes(counts, told)
@@ -80,6 +87,31 @@ def usage_of(
         return None
     known = int(call.asked.get("input_tokens") or 0)
     return counts | {"input_tokens": max(counts["input_tokens"], known)}
+
+
+def _usual(told: Any) -> dict[str, int] | None:
+    """The shape that nearly every call has, read at once: text, cached input, reasoning.
+
+    Sums that agree and no other class; all else is read with care by `usage_in`.
+    """
+    if type(told) is not dict:
+        return None
+    put_in, put_out = told.get("prompt_tokens"), told.get("completion_tokens")
+    if type(put_in) is not int or type(put_out) is not int:
+        return None
+    if put_in + put_out != told.get("total_tokens") or any(map(told.get, _OTHER_COUNTS)):
+        return None
+    found: dict[str, int] = {}
+    for where, (name, ours) in _USUAL_DETAILS.items():
+        details = told.get(where) or {}
+        if type(details) is not dict or any(
+            count for other, count in details.items() if other not in (name, "text_tokens")
+        ):
+            return None
+        found[ours] = details.get(name) or 0
+    if found["reasoning_tokens"] > put_out:
+        return None
+    return {"input_tokens": put_in, "output_tokens": put_out, **found}
 
 
 def counted_by_proxy(stream: Any) -> bool:

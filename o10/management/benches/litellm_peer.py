@@ -121,7 +121,7 @@ def peer_refusal(
             before = there.cpu_s()
             bodies = [_body(400)] * calls
             heard = put(there.port, bodies, keys=["sk-budget"], concurrency=concurrency)
-            spent = _settled_cpu(there.cpu_s) - before
+            spent = settled_cpu(there.cpu_s) - before
     admitted = [said for said in heard if said.status == 200]
     if admitted:
         raise RuntimeError(f"{len(admitted)} of {calls} calls were not refused")
@@ -181,7 +181,7 @@ def _models_only(provider: Upstream) -> list[dict[str, Any]]:
     return [call for call in provider.calls() if call["path"].endswith("/completions")]
 
 
-def _settled_cpu(read: Any) -> float:
+def settled_cpu(read: Any) -> float:
     """What has it used, once what runs after the answers is done?"""
     seen = float(read())
     for _ in range(100):

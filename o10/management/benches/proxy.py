@@ -220,7 +220,7 @@ def told_of(api_key):
 """
 _GUARD = """from o10.client import FailClosed, FailOpen
 from o10.client.http import Patience
-from o10.client.litellm import O10Guard
+from o10.client.litellm import Leases, Left, O10Guard
 
 guard = O10Guard({arguments})
 """

@@ -1,0 +1,163 @@
+"""What does a call through a LiteLLM proxy cost with o10, over the same call without it?
+
+Two proxies of one worker each, alike but for the guard, call the same provider on loopback in
+many short turns, so that whatever else the machine does falls on both. Measured is the
+processor time of the proxy alone, background work after the answers included; what o10 itself
+uses is in the facts. Without LiteLLM (`make litellm`) nothing is measured.
+Source: design target D11.
+"""
+
+import statistics
+import tempfile
+from dataclasses import dataclass, field
+from typing import Any
+
+from o10.management.benches.litellm_peer import settled_cpu
+from o10.management.benches.proxy import (
+    INSTALL,
+    Installed,
+    Proxy,
+    Setup,
+    entry,
+    installed_litellm,
+    proxy,
+    upstream,
+)
+from o10.management.benches.proxy_load import put
+from o10.management.benches.result import Bench, ratio
+from o10.management.benches.scene import INPUT_NANOS, MODEL, OUTPUT_NANOS, found_scene
+from o10.management.benches.scene import open_use_case as open_one
+from o10.management.benches.server import BOOKS, PLANE, Site, database_cpu_s, drain, site
+
+TURNS = 12
+CALLS_PER_TURN = 40
+CALLS = TURNS * CALLS_PER_TURN
+CONCURRENCY = 8
+PROMPT_TOKENS, COMPLETION_TOKENS = 100, 40
+DELAY_MS = 20.0
+SLUG = "end-to-end"
+_PROMPT = "Which of these invoices is due? " * 16
+_GUARD = """
+    base_url="http://127.0.0.1:{port}",
+    key="{key}",
+    default_use_case="{slug}",
+    state_dir="{state}",
+"""
+
+
+@dataclass(slots=True)
+class _Side:
+    """One of the two proxies: what a round costs it."""
+
+    proxy: Proxy
+    cpu_us: list[float] = field(default_factory=list)
+    p50_ms: list[float] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    refused: int = 0
+    _before: float = 0.0
+
+    def begin(self) -> None:
+        """A round begins."""
+        self.waits.clear()
+        self._before = settled_cpu(self.proxy.cpu_s)
+
+    def turn(self) -> None:
+        """Some calls."""
+        body = {
+            "model": "mini",
+            "messages": [{"role": "user", "content": _PROMPT}],
+            "max_tokens": 400,
+        }
+        bodies = [body] * CALLS_PER_TURN
+        heard = put(self.proxy.port, bodies, keys=["sk-bench"], concurrency=CONCURRENCY)
+        self.refused += sum(said.status != 200 for said in heard)
+        self.waits += [said.seconds for said in heard]
+
+    def end(self) -> None:
+        """The round is over: processor time of a call, us, and the median wait, ms."""
+        spent = settled_cpu(self.proxy.cpu_s) - self._before
+        self.cpu_us.append(spent / CALLS * 1e6)
+        self.p50_ms.append(statistics.median(self.waits) * 1_000)
+
+
+def run(*, rounds: int) -> Bench:
+    """What is the processor time of a proxied call with o10 over one without? Goal: <= 1.03."""
+    installed = installed_litellm()
+    if installed is None:
+        return Bench(name="end_to_end", ratios=(), facts={"left out": f"no LiteLLM: {INSTALL}"})
+    scene = found_scene()
+    open_one(scene, SLUG)
+    with site(workers=2, names=(PLANE, BOOKS)) as running:
+        return _measure(installed, running, scene.key, rounds)
+
+
+def _measure(installed: Installed, running: Site, key: str, rounds: int) -> Bench:
+    with tempfile.TemporaryDirectory(prefix="o10-guard-") as state, upstream() as provider:
+        manner = {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": COMPLETION_TOKENS}
+        provider.behave(**{"*": {**manner, "delay_ms": DELAY_MS}})
+        model = entry("mini", MODEL, port=provider.port)
+        guard = _GUARD.format(port=running[PLANE].port, key=key, slug=SLUG, state=state)
+        bare = Setup(models=[model])
+        with (
+            proxy(installed, Setup(models=[model], guard=guard)) as guarded,
+            proxy(installed, bare) as alone,
+        ):
+            ours, theirs = _Side(guarded), _Side(alone)
+            used = _used(running)
+            for _ in range(rounds + 1):
+                _round(ours, theirs)
+            drain()
+            facts = _facts(installed, ours, theirs, rounds, _used(running) - used)
+    if ours.refused or theirs.refused:
+        raise RuntimeError(f"refused: {ours.refused} with o10, {theirs.refused} without")
+    return Bench(
+        name="end_to_end",
+        ratios=(
+            ratio(
+                name="processor time of a proxied call with o10 over without",
+                goal="<= 1.03",
+                a=("LiteLLM with o10", ours.cpu_us[1:]),
+                b=("LiteLLM alone", theirs.cpu_us[1:]),
+                unit="us",
+            ),
+            ratio(
+                name=f"p50 of a proxied call with o10 over without, c={CONCURRENCY}",
+                goal="<= 1.25",
+                a=("LiteLLM with o10", ours.p50_ms[1:]),
+                b=("LiteLLM alone", theirs.p50_ms[1:]),
+                unit="ms",
+            ),
+        ),
+        facts=facts,
+    )
+
+
+def _round(ours: _Side, theirs: _Side) -> None:
+    """Both sides in turn; which begins changes with each turn. The first is the warm-up."""
+    for side in (ours, theirs):
+        side.begin()
+    for number in range(TURNS):
+        for side in (ours, theirs) if number % 2 else (theirs, ours):
+            side.turn()
+    for side in (ours, theirs):
+        side.end()
+
+
+def _used(running: Site) -> float:
+    return sum(running[name].cpu_s() for name in running.servers) + database_cpu_s()
+
+
+def _facts(
+    installed: Installed, ours: _Side, theirs: _Side, rounds: int, o10_cpu_s: float
+) -> dict[str, Any]:
+    calls = CALLS * (rounds + 1)
+    return {
+        "litellm": installed.version,
+        "configuration": "1 worker, no database, custom keys, default callbacks",
+        "calls_per_round": CALLS,
+        "concurrency": CONCURRENCY,
+        "provider_delay_ms": DELAY_MS,
+        "o10_cpu_us_per_call": round(o10_cpu_s / calls * 1e6),
+        "settled_nanos_per_call": PROMPT_TOKENS * INPUT_NANOS
+        + COMPLETION_TOKENS * OUTPUT_NANOS,
+    }

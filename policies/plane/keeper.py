@@ -25,6 +25,9 @@ from policies import facade
 PAUSE_S = 0.1
 """How long the thread listens before it looks after the till by itself."""
 AWAY_S = 0.5
+ROLL_BYTES = 1 << 30
+"""About 400,000 calls with their endings."""
+IN_FLIGHT_S = 5.0
 
 _log = structlog.get_logger("policies.plane")
 
@@ -38,6 +41,7 @@ class Keeper:
         self._stopping = threading.Event()
         self._listening: object = None
         self._away = False
+        self._replaced: tuple[facade.Teller, float] | None = None
 
     @property
     def keys(self) -> Mapping[bytes, KnownKey] | None:
@@ -54,9 +58,11 @@ class Keeper:
     def stop(self) -> None:
         """Gives back what is free and writes the last record."""
         self._stopping.set()
+        replaced = self._replaced[0] if self._replaced is not None else None
         teller, self.teller = self.teller, None
-        if teller is not None:
-            facade.close_teller(teller, now=clock.now())
+        for each in (replaced, teller):
+            if each is not None:
+                facade.close_teller(each, now=clock.now())
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -80,9 +86,15 @@ class Keeper:
 
     def _round(self) -> None:
         self._keep_clock()
-        if self.teller is not None and self.teller.stopping:
-            self.teller = None
-        if self.teller is None:
+        self._close_what_was_replaced()
+        teller = self.teller
+        if teller is not None and teller.journal.position > ROLL_BYTES:
+            # A journal is never cut: a full one is replaced, and deleted a day after its end.
+            self._replaced = (teller, time.monotonic() + IN_FLIGHT_S)
+            teller = None
+        if teller is not None and teller.stopping:
+            teller = self.teller = None
+        if teller is None:
             close_old_connections()
             teller = facade.open_teller(now=clock.now())
             self._rounds = facade.Rounds()
@@ -91,7 +103,13 @@ class Keeper:
             _calm_the_collector()
             return
         told = self._hear()
-        self._rounds.tend(self.teller, told=told, now=clock.now())
+        self._rounds.tend(teller, told=told, now=clock.now())
+
+    def _close_what_was_replaced(self) -> None:
+        """Calls that still had the old till in hand are done by then."""
+        if self._replaced is not None and time.monotonic() > self._replaced[1]:
+            (teller, _), self._replaced = self._replaced, None
+            facade.close_teller(teller, now=clock.now())
 
     def _hear(self) -> Sequence[dict[str, Any]]:
         """What was told since? Waits a moment for it."""

@@ -318,6 +318,7 @@ def test_a_step_of_the_wall_clock_ends_no_lease_and_starts_none(teller, clock, s
     assert answer["decision"] == "allow"
     assert set(teller.books) == before
     clock.at += loans.LEASE_TTL_S
+    teller.booked(teller.journal.position, now=NOW)
     assert at_counter(teller, now=NOW + step)["decision"] == "allow"
     assert set(teller.books) - before
 

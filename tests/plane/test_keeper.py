@@ -1,0 +1,76 @@
+"""Does a worker get a new till when its journal is full, without losing a call?"""
+
+from typing import Any
+
+import pytest
+
+from policies.plane import keeper as keepers
+
+
+class Journal:
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+
+class Till:
+    """What the keeper looks at of a teller."""
+
+    def __init__(self, position: int = 0) -> None:
+        self.journal = Journal(position)
+        self.stopping = False
+        self.known = None
+        self.closed = False
+
+
+class Rounds:
+    def tend(self, teller: Till, *, told: Any, now: Any) -> None:
+        assert not teller.closed
+
+
+@pytest.fixture
+def keeper(monkeypatch: pytest.MonkeyPatch) -> keepers.Keeper:
+    def close_teller(teller: Till, *, now: Any) -> None:
+        teller.closed = True
+
+    monkeypatch.setattr(keepers.facade, "open_teller", lambda now: Till())
+    monkeypatch.setattr(keepers.facade, "close_teller", close_teller)
+    monkeypatch.setattr(keepers.facade, "Rounds", Rounds)
+    monkeypatch.setattr(keepers, "close_old_connections", lambda: None)
+    monkeypatch.setattr(keepers, "_calm_the_collector", lambda: None)
+    monkeypatch.setattr(keepers.Keeper, "_hear", lambda self: [])
+    return keepers.Keeper()
+
+
+def test_a_full_journal_is_replaced_and_closed_when_its_calls_are_done(keeper, monkeypatch):
+    keeper._round()
+    first = keeper.teller
+    keeper._round()
+    assert keeper.teller is first
+    first.journal.position = keepers.ROLL_BYTES + 1
+    keeper._round()
+    assert keeper.teller is not first
+    assert not first.closed
+    monkeypatch.setattr(keepers, "IN_FLIGHT_S", 0.0)
+    keeper._replaced = (first, 0.0)
+    keeper._round()
+    assert first.closed
+    assert not keeper.teller.closed
+
+
+def test_a_till_that_the_books_took_for_dead_is_replaced(keeper):
+    keeper._round()
+    first = keeper.teller
+    first.stopping = True
+    keeper._round()
+    assert keeper.teller is not first
+
+
+def test_a_worker_that_ends_closes_both_tills(keeper):
+    keeper._round()
+    first = keeper.teller
+    first.journal.position = keepers.ROLL_BYTES + 1
+    keeper._round()
+    second = keeper.teller
+    keeper.stop()
+    assert first.closed
+    assert second.closed

@@ -47,6 +47,7 @@ from policies.queries.envelopes import EnvelopeBatch, get_envelope_batch, uid_in
 from policies.queries.snapshot_rows import Touched, envelope_rule
 
 BATCH_MOST = 10_000
+DOCUMENTS_AT_ONCE = 1_000
 _SLUGS = """
 SELECT parent_id, scope_kind, slug, public, start_at, end_at FROM policies_envelope
 WHERE parent_id = ANY(%s) AND state = ANY(%s) ORDER BY id
@@ -246,7 +247,8 @@ def _made(
 ) -> list[_Made]:
     """What does each row's entry say? Documents are stored here, before trees are locked."""
     snapshot = current_policy().snapshot
-    made, documents = [], []
+    made: list[_Made] = []
+    documents: list[bytes] = []
     for number, (row, draft) in enumerate(zip(rows, drafts, strict=True)):
         rule = envelope_rule(row)
         begins = 1
@@ -266,6 +268,10 @@ def _made(
         text = ledger.canonical_json(body)
         uid = uid_in_batch(batch=batch, number=number, at=now)
         documents.append(text)
+        if len(documents) == DOCUMENTS_AT_ONCE:
+            # A transaction that idles while it computes would be ended by the server.
+            ledger.put_documents(documents, now=now)
+            documents = []
         made.append(_Made(row, uid, period, begins, ledger.document_hash(text)))
     ledger.put_documents(documents, now=now)
     return made

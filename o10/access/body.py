@@ -46,6 +46,11 @@ def read_body(
     if environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
         raise MalformedBody(reason="a compressed body is not read here")
     length = _length(environ)
+    if length is not None and length <= _CHUNK and length <= max_bytes:
+        body: bytes = environ["wsgi.input"].read(length)
+        if len(body) == length:
+            return body
+        return _whole(body + _read(environ["wsgi.input"], length - len(body)), length)
     if length is not None and length > max_bytes:
         _discard(environ["wsgi.input"], min(length, MOST_DISCARDED))
         raise TooLarge(limit_bytes=max_bytes)
@@ -53,9 +58,7 @@ def read_body(
     body = _read(environ["wsgi.input"], wanted)
     if len(body) > max_bytes:
         raise TooLarge(limit_bytes=max_bytes)
-    if length is not None and len(body) < length:
-        raise MalformedBody(reason="it ends before its Content-Length")
-    return body
+    return body if length is None else _whole(body, length)
 
 
 def check_media_type(environ: Mapping[str, Any], *, media_types: tuple[str, ...]) -> str:
@@ -89,6 +92,12 @@ def idempotency_key_of(environ: Mapping[str, Any], *, request_id: str | None) ->
         message = "The Idempotency-Key header and request_id differ."
         raise ValidationFailed(errors=[FieldError("/request_id", "differs", message)])
     return str(stated)
+
+
+def _whole(body: bytes, length: int) -> bytes:
+    if len(body) < length:
+        raise MalformedBody(reason="it ends before its Content-Length")
+    return body
 
 
 def _length(environ: Mapping[str, Any]) -> int | None:

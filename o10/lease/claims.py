@@ -10,6 +10,7 @@ Source: docs/algorithms/journal.md, section on claims.
 import fcntl
 import mmap
 import os
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from struct import Struct
@@ -45,6 +46,8 @@ class Claimed(Enum):
 
     OURS = "ours"
     """The caller answers this key and publishes or abandons it."""
+    ANSWERED = "answered"
+    """It was ours and is answered already, under the lock of the claim."""
     FULL = "full"
     """No slot is free; nothing is known about the key."""
 
@@ -101,9 +104,18 @@ class Claims:
             os.close(folder)
         return cls(fd, pages)
 
-    def claim(self, key: bytes, *, fence: int, at_s: int) -> Claimed | Found:
+    def claim(
+        self,
+        key: bytes,
+        *,
+        fence: int,
+        at_s: int,
+        answer: Callable[[], int] | None = None,
+    ) -> Claimed | Found:
         """Is this key ours to answer? Exactly one caller on the host hears OURS.
 
+        `answer` may give the answer at once: the offset at which it is written, or 0 for not
+        yet. It runs under the lock of the claim, so it must be quick and wait for nobody.
         `at_s` are seconds, at least 1, of one clock that all workers of the host share; with
         the host's monotonic clock a step of the wall clock forgets nothing.
         """

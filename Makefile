@@ -4,7 +4,7 @@ PORT ?= 8010
 POLICY_PORT ?= 8011
 DEMO ?= 1
 
-.PHONY: up test soak house bench pictures
+.PHONY: up test soak house bench pictures litellm
 
 up: .venv/.installed
 	@.venv/bin/python manage.py up --port $(PORT) --policy-port $(POLICY_PORT) --demo $(DEMO)
@@ -21,8 +21,16 @@ house: .venv/.installed-test
 bench: .venv/.installed-test
 	.venv/bin/python manage.py bench all
 
+# LiteLLM in a Python of its own, for the tests and benches with a real proxy.
+litellm: .venv-litellm/.installed
+
 pictures: .venv/.installed-test
 	.venv/bin/python -m pytest tests/spine -k manual --pictures
+
+.venv-litellm/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-litellm
+	.venv-litellm/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -45,6 +45,7 @@ from o10.client.litellm.names import Deployment, Names, deployment_of
 from o10.client.litellm.payer import KeyFacts, Payers, described
 from o10.client.litellm.payer import Refused as NoPayer
 from o10.client.litellm.settling import Left, settle_fields
+from o10.client.local_till import LocalDecision
 from o10.kernel.errors import Missing, O10Error, ReservationFinalized, TokenInvalid
 from o10.wire.decisions import Decision
 from o10.wire.reasons import Reason
@@ -188,7 +189,7 @@ class O10Guard(CustomLogger):
             "max_output_tokens": asked_output(data, meter) if meter.limits else 0,
             "n": completions(data),
         }
-        decision = await self._o10.authorize(**fields)
+        decision = whole(await self._o10.authorize(**fields))
         if not decision.decision.goes:
             raise refused_by(decision)
         self._obey(decision, fields, data, meter)
@@ -310,7 +311,7 @@ class O10Guard(CustomLogger):
             "request_id": f"llm_{os.urandom(16).hex()}",
             "attempt": call.attempt,
         }
-        decision = await self._o10.authorize(**fields)
+        decision = whole(await self._o10.authorize(**fields))
         if not decision.decision.goes:
             raise refused_by(decision)
         fresh = _call_of(decision, fields, None)
@@ -496,6 +497,11 @@ class O10Guard(CustomLogger):
                     self._end_later(call, verb)
                 elif call.ended or now - call.began > FORGET_S:
                     self._forget(call)
+
+
+def whole(decided: Decision | LocalDecision) -> Decision:
+    """The decision itself, wherever it was made."""
+    return decided if isinstance(decided, Decision) else decided.told
 
 
 def key_facts(user: Any) -> KeyFacts:

@@ -21,10 +21,11 @@ from uuid import UUID
 
 import msgspec
 
-from o10.client.exchange import Ask, Outcome
+from o10.client.exchange import Ask, Lost, Outcome
 from o10.client.http import AsyncClient, Client
 from o10.client.left_journals import ship_left_journals, whole_records
 from o10.client.local_till import LocalTill, Terms, bound_level, levels_of, terms_from
+from o10.client.outage import ASK_EVERY_S
 from o10.client.verbs import answer_in
 from o10.kernel import ids
 from o10.kernel.errors import Conflict, Denied, Missing, O10Error, ServiceUnavailable
@@ -92,6 +93,7 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._shipped = 0
         self._rounds = 0
+        self._away_until = 0.0
         self._stamp = ""
         self.journal: Journal | None = None
         self.fence = 0
@@ -125,7 +127,7 @@ class Keeper:
         Raises: the errors of the client; msgspec.ValidationError.
         """
         bound = fields.get("input_tokens")
-        if self._closing or not isinstance(bound, int):
+        if self._closing or not isinstance(bound, int) or monotonic() < self._away_until:
             return None
         if known is None or time.time_ns() // 1_000 >= known.told.ends_us:
             with self._learning:
@@ -471,7 +473,11 @@ class Keeper:
         return answer_in(self._post(journal_of(fence), shipment), _SHIPPED).kept_to
 
     def _post(self, path: str, body: Any) -> Outcome:
-        return self._client.send_once(Ask("POST", path, msgspec.json.encode(body)))
+        outcome = self._client.send_once(Ask("POST", path, msgspec.json.encode(body)))
+        if isinstance(outcome, Lost):
+            # Nobody else waits for a timeout here; the client has its own way of asking.
+            self._away_until = monotonic() + ASK_EVERY_S
+        return outcome
 
 
 def journal_of(fence: int) -> str:

@@ -19,10 +19,8 @@ import msgspec
 
 from o10.client.lessee_keeper import LOW, Keeper
 from o10.client.local_till import (
-    FORGET_AFTER,
     LocalBill,
     LocalDecision,
-    LocalTill,
     Terms,
     Wording,
     bill_of,
@@ -37,6 +35,7 @@ from o10.lease.journal import JournalFull
 from o10.lease.records import Reserved
 from o10.wire import token
 from o10.wire.decisions import MoneyView, Released, Settled, encode
+from o10.wire.fields import MAX_TOKENS
 from o10.wire.leasing import ROUTER_TOKEN_KEY
 from o10.wire.reasons import SettleFlag
 from o10.wire.requests import Authorize, Release, Settle
@@ -46,6 +45,18 @@ ENDS_UNTIL_MS: Final = 3_000
 """A hold ends here until so long after its expiry; later o10 has it."""
 REMEMBERED: Final = 50_000
 """Request ids and endings that are answered again as before."""
+_PLAIN = frozenset(
+    {
+        "use_case",
+        "model",
+        "venue",
+        "region",
+        "input_tokens",
+        "max_output_tokens",
+        "request_id",
+    }
+)
+_LONGEST_ID = 128
 _encode_json = msgspec.json.Encoder().encode
 _encode_record = records.encode
 _convert = msgspec.convert
@@ -84,96 +95,77 @@ class LocalCalls:
         self._terms: dict[tuple[str | None, ...], Terms] = {}
         self._labels: dict[str, tuple[str, ...]] = {}
         self._holds: dict[str, tuple[Any, ...]] = {}
-        self._answered: OrderedDict[str, tuple[bytes, LocalDecision]] = OrderedDict()
+        self._answered: dict[str, tuple[bytes, LocalDecision]] = {}
         self._ended: OrderedDict[str, tuple[str, bytes, Any]] = OrderedDict()
         self.keeper = self._make_keeper(self)
         self.local = 0
 
-    def try_authorize(  # noqa: C901 - one look at each thing that may be unusual
+    def try_authorize(  # noqa: C901, PLR0912 - one look at each thing that may be unusual
         self, fields: Mapping[str, Any]
     ) -> LocalDecision | None:
-        """Decides here and now, or not at all: None. Never waits for anybody."""
-        use_case = fields.get("use_case")
-        labels = self._labels.get(use_case)  # type: ignore[arg-type]
+        """Decides here and now, or not at all: None. Never waits for anybody.
+
+        Raises: IdempotencyMismatch for a request id that was used for another request.
+        """
+        labels = self._labels.get(fields.get("use_case"))  # type: ignore[arg-type]
         if labels is None:
             return None
-        key = (use_case, fields.get("model"), fields.get("venue"), fields.get("region"))
-        if labels:
-            key += tuple([fields.get(label) for label in labels])  # type: ignore[assignment]
-        terms = self._terms.get(key)
+        terms = self._terms.get(_key(fields, labels))
         if terms is None:
             return None
-        try:
-            request = _convert(fields, Authorize)
-        except msgspec.ValidationError:
-            # o10 says what is wrong with it.
+        asked = _read(fields)
+        if asked is None:
             return None
-        bound, told = request.input_tokens, terms.told
-        if bound is None or request.prompt is not None or not told.above < bound <= told.most:
+        bound, wanted, n, ttl_s, request_id = asked
+        told = terms.told
+        if not told.above < bound <= told.most or (
+            told.run_limited and fields.get("run_id") is not None
+        ):
             return None
-        wanted = request.max_output_tokens
         if wanted is None:
             wanted, wording = told.default_output, terms.defaulted
         else:
             wording = terms.given
         if wanted > told.output_most or (wanted and not told.output_priced):
             return None
-        if (request.cached_input_tokens and not told.cache_priced) or (
-            told.run_limited and request.run_id
-        ):
+        if not told.cache_priced and fields.get("cached_input_tokens"):
             return None
-        scaled = bound * told.input_price + request.n * wanted * told.output_price
+        scaled = bound * told.input_price + n * wanted * told.output_price
         worst = -(-scaled // MILLION) + told.fixed_nanos
         now_us = time_ns() // 1_000
         if worst > told.per_call_least or now_us >= told.ends_us:
             return None
-        body = _encode_json(fields)
-        if request.request_id is None:
-            return self._reserve(terms, wording, request, body, worst, wanted, now_us)
-        return self._once(terms, wording, request, body, worst, wanted, now_us)
+        return self._reserve(
+            terms,
+            wording,
+            (bound, wanted, n, request_id),
+            _encode_json(fields),
+            worst,
+            now_us,
+            now_us // 1_000 + ttl_s * 1_000,
+        )
 
-    def _once(
+    def _reserve(  # noqa: C901, PLR0912 - one look at each thing that may be unusual
         self,
         terms: Terms,
         wording: Wording,
-        request: Authorize,
+        asked: tuple[int, int, int, str | None],
         body: bytes,
         worst: int,
-        wanted: int,
         now_us: int,
+        expires_ms: int,
     ) -> LocalDecision | None:
-        """A request id is answered once.
-
-        Raises: IdempotencyMismatch when it was used for another request.
-        """
-        request_id = request.request_id or ""
-        with self._lock:
-            before = self._answered.get(request_id)
-            if before is not None:
-                if before[0] != body:
-                    raise IdempotencyMismatch(scope="authorize", key=request_id)
-                return before[1]
-            decision = self._reserve(terms, wording, request, body, worst, wanted, now_us)
-            if decision is not None:
-                _remember(self._answered, request_id, (body, decision))
-            return decision
-
-    def _reserve(
-        self,
-        terms: Terms,
-        wording: Wording,
-        request: Authorize,
-        body: bytes,
-        worst: int,
-        wanted: int,
-        now_us: int,
-    ) -> LocalDecision | None:
-        till, told, keeper = terms.till, terms.told, self.keeper
-        journal, at = keeper.journal, monotonic()
+        """Takes the money, writes it down, answers; None when the lease has not enough."""
+        bound, wanted, n, request_id = asked
+        at, keeper, till, told = monotonic(), self.keeper, terms.till, terms.told
+        journal = keeper.journal
         if journal is None or keeper.pid != getpid():
             return None
-        expires_ms = now_us // 1_000 + (request.ttl_s or TTL_S) * 1_000
         with journal.lock:
+            if request_id is not None:
+                before = self._answered.get(request_id)
+                if before is not None:
+                    return _same(before, body, request_id)
             book, view, names = till.book, till.view, till.names
             if book is None or names is None or terms.form != view.form:
                 return None
@@ -221,10 +213,10 @@ class LocalCalls:
                             at_us=now_us,
                             free_before=free,
                             amount=worst,
-                            input_bound=request.input_tokens or 0,
+                            input_bound=bound,
                             max_output_tokens=wanted,
                             expires_ms=expires_ms,
-                            request_id=request.request_id or "",
+                            request_id=request_id or "",
                             request_hash=b"",
                             request=body,
                             answer=answer,
@@ -239,30 +231,19 @@ class LocalCalls:
                 book.cancel(worst)
                 raise
             book.enter(sequence, worst)
-        self._holds[name] = (
-            book,
-            sequence,
-            worst,
-            terms,
-            wanted,
-            request.n,
-            expires_ms,
-            signed,
-        )
-        self._note(till, worst, at, low=free * LOW < book.granted)
-        return LocalDecision(answer, signed, told.model, wanted)
-
-    def _note(self, till: LocalTill, worst: int, at: float, *, low: bool) -> None:
+            decision = LocalDecision(answer, signed, told.model, wanted)
+            self._holds[name] = (book, sequence, worst, terms, wanted, n, expires_ms, signed)
+            if request_id is not None:
+                self._answered[request_id] = (body, decision)
+                if len(self._answered) > REMEMBERED:
+                    del self._answered[next(iter(self._answered))]
+            self.local += 1
         till.used_at = at
-        pace = till.pace
-        pace.reserved += worst
-        pace.calls += 1
-        if worst > pace.dearest or pace.calls > FORGET_AFTER:
-            pace.see(worst)
-        self.local += 1
-        if low and not till.low:
+        till.pace.note(worst)
+        if not till.low and rest * LOW < book.granted:
             till.low = True
-            self.keeper.wake()
+            keeper.wake()
+        return decision
 
     # ------------------------------------------------------------------ terms
 
@@ -282,7 +263,7 @@ class LocalCalls:
             return False
         with self._lock:
             self._labels[use_case] = terms.told.labels
-            self._terms[_key(use_case, terms.told.labels, fields)] = terms
+            self._terms[_key(fields, terms.told.labels)] = terms
         return True
 
     def forget(self) -> None:
@@ -291,7 +272,7 @@ class LocalCalls:
             self._terms = {}
 
     def _known(self, use_case: str, fields: Mapping[str, Any]) -> Terms | None:
-        return self._terms.get(_key(use_case, self._labels.get(use_case, ()), fields))
+        return self._terms.get(_key(fields, self._labels.get(use_case, ())))
 
     # ------------------------------------------------------------------ settle, release
 
@@ -452,6 +433,12 @@ class LocalCalls:
             self.keeper.give_back(till, hold.book)
 
 
+def _same(before: tuple[bytes, LocalDecision], body: bytes, request_id: str) -> LocalDecision:
+    if before[0] != body:
+        raise IdempotencyMismatch(scope="authorize", key=request_id)
+    return before[1]
+
+
 def name_of(reservation: Any) -> str:
     """Under which name is this reservation kept here, by its id or token?"""
     text = str(reservation)
@@ -470,11 +457,54 @@ def _in_time(hold: _Hold) -> bool:
     return time_ns() // 1_000_000 < hold.ends_ms + ENDS_UNTIL_MS
 
 
-def _key(
-    use_case: str, labels: tuple[str, ...], fields: Mapping[str, Any]
-) -> tuple[str | None, ...]:
-    names = ("model", "venue", "region", *labels)
-    return (use_case, *(fields.get(name) for name in names))
+def _key(fields: Mapping[str, Any], labels: tuple[str, ...]) -> tuple[Any, ...]:
+    """Which values of a call choose its terms?"""
+    get = fields.get
+    key = (get("use_case"), get("model"), get("venue"), get("region"))
+    return key + tuple([get(label) for label in labels]) if labels else key
+
+
+def _read(
+    fields: Mapping[str, Any],
+) -> tuple[int, int | None, int, int, str | None] | None:
+    """Input tokens, output bound, completions, seconds to live, request id. None = unusual.
+
+    Of the plainest calls only the values are looked at that are used; what chose their terms
+    was read by o10. Every other call is read as o10 would.
+    """
+    get = fields.get
+    if fields.keys() <= _PLAIN:
+        bound, wanted, request_id = get("input_tokens"), get("max_output_tokens"), None
+        plain = type(bound) is int and 0 <= bound <= MAX_TOKENS
+        if wanted is not None:
+            plain = plain and type(wanted) is int and 0 <= wanted <= MAX_TOKENS
+        if "request_id" in fields:
+            request_id = fields["request_id"]
+            plain = plain and (
+                request_id is None
+                or (
+                    type(request_id) is str
+                    and 0 < len(request_id) <= _LONGEST_ID
+                    and request_id.isascii()
+                    and request_id.isprintable()
+                )
+            )
+        if plain:
+            return bound, wanted, 1, TTL_S, request_id  # type: ignore[return-value]
+    try:
+        request = _convert(fields, Authorize)
+    except msgspec.ValidationError:
+        # o10 says what is wrong with it.
+        return None
+    if request.input_tokens is None or request.prompt is not None:
+        return None
+    return (
+        request.input_tokens,
+        request.max_output_tokens,
+        request.n,
+        request.ttl_s or TTL_S,
+        request.request_id,
+    )
 
 
 def _remember(kept: OrderedDict[str, Any], key: str, value: Any) -> None:

@@ -143,8 +143,10 @@ class Pace:
     at: float = 0.0
     doubled: Nanos = 0
 
-    def see(self, worst: Nanos) -> None:
-        """Is this call dearer than those before, or were there many since the dearest?"""
+    def note(self, worst: Nanos) -> None:
+        """Takes in one more call."""
+        self.reserved += worst
+        self.calls += 1
         if worst > self.dearest:
             self.dearest, self.calls = worst, 0
         elif self.calls > FORGET_AFTER:

@@ -39,6 +39,10 @@ def test_every_contract_is_kept() -> None:
         ("policies/core/decide.py", "import ledger.core.entry"),
         ("policies/plane/app.py", "from policies.operations import settle"),
         ("reports/charts/spend_against_plan.py", "import reports.queries.frames"),
+        ("o10/client/http.py", "from policies import facade"),
+        ("o10/client/outbox.py", "import django"),
+        ("policies/web/urls.py", "import o10.client"),
+        ("o10/lease/book.py", "import httpx"),
     ],
 )
 def test_a_contract_notices_a_forbidden_import(file: str, line: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,14 +15,22 @@ import psycopg
 import pytest
 
 from o10.access import keys, operations
-from o10.client import AsyncClient, AsyncLessee, Client, Lessee
-from o10.client.exchange import Ask
+from o10.client import (
+    AsyncClient,
+    AsyncLessee,
+    Client,
+    DecisionPlaneAway,
+    FailOpen,
+    Lessee,
+)
+from o10.client.exchange import Ask, Patience
 from o10.client.local_till import LocalDecision
 from o10.kernel import clock as kernel_clock
 from o10.kernel import errors
 from o10.wire import token
 from o10.wire.decisions import Decision, Outcome, Settled
 from o10.wire.leasing import ROUTER_TOKEN_KEY
+from o10.wire.reasons import Reason
 from policies import facade as policies
 from tests.client.conftest import MODEL, wait_for
 
@@ -102,7 +111,7 @@ def test_calls_are_booked_settled_and_given_back(lessee: Lessee, database_urls: 
     assert [str(flag) for flag in estimated.flags] == ["USAGE_ESTIMATED"]
     fence = lessee.keeper.fence
     lessee.close()
-    wait_for(lambda: ended(database_urls, fence), 15)
+    wait_for(lambda: ended(database_urls, fence), 40)
     leases = rows(
         database_urls,
         "SELECT state, granted_nanos - returned_nanos - settled_nanos FROM lease"
@@ -323,5 +332,44 @@ def test_the_async_lessee_does_the_same(
 
     fence, local, remote = asyncio.run(run())
     assert (local, remote) == (7, 0)
-    wait_for(lambda: ended(database_urls, fence), 15)
+    wait_for(lambda: ended(database_urls, fence), 40)
+    assert list(policies.check_conservation()) == []
+
+
+def test_a_plane_that_is_away_is_missed_only_when_the_leases_end(
+    plane: str, secret: str, books: None, tmp_path: Path, database_urls: Any
+) -> None:
+    with Client(
+        base_url=plane,
+        key=secret,
+        state_dir=tmp_path,
+        patience=Patience(total_s=0.5, attempts=1),
+        fail_mode={"contract-review": FailOpen()},
+    ) as client:
+        with Lessee(client) as lessee:
+            spare = {"input_tokens": 100, "max_output_tokens": 50}
+            for use_case in ("support-assistant", "contract-review"):
+                for _ in range(4):
+                    lessee.authorize(**ASKED | spare | {"use_case": use_case})
+            fence, port = lessee.keeper.fence, client._address.port
+            with socket.socket() as closed:
+                closed.bind(("127.0.0.1", 0))
+                client._address.port = closed.getsockname()[1]
+            for each in (client._transport, client._background):
+                each.close()
+            kept = lessee.authorize(**ASKED | spare)
+            assert isinstance(kept, LocalDecision)
+            for _, book in list(lessee.keeper._books.values()):
+                # As two seconds before the end of a lease that nobody renewed.
+                book.renew(time.monotonic())
+            with pytest.raises(DecisionPlaneAway):
+                lessee.authorize(**ASKED | spare)
+            opened = lessee.authorize(**ASKED | spare | {"use_case": "contract-review"})
+            assert opened.reasons[0].code is Reason.FAIL_OPEN
+            lessee.settle(reservation=opened.reservation.id, usage=USAGE)
+            assert isinstance(lessee.settle(reservation=kept.token, usage=USAGE), Settled)
+            client._address.port = port
+            wait_for(lambda: isinstance(lessee.authorize(**ASKED | spare), LocalDecision), 5)
+            assert client.outbox.flush(timeout_s=10) == 0
+    wait_for(lambda: ended(database_urls, fence), 40)
     assert list(policies.check_conservation()) == []

@@ -115,6 +115,9 @@ class Teller:
         self._kinds = tuple(sorted({rule.scope_kind for rule in rules.values()} & SMALL))
         for till in list(self.by_place.values()):
             fresh = tuple(rules.get(rule.id) for rule in till.place.path)
+            if all(new is old for new, old in zip(fresh, till.place.path, strict=True)):
+                # Ten thousand tills, one change: those that it does not touch cost nothing.
+                continue
             kept = tuple(rule for rule in fresh if rule is not None)
             recalled = len(kept) < len(fresh) or any(
                 new.epoch != old.epoch or new.state != "active"
@@ -123,7 +126,7 @@ class Teller:
             if recalled:
                 self.recall(till, now=now)
             if len(kept) == len(fresh):
-                till.stands_at(Place(kept, till.place.periods))
+                till.place = Place(kept, till.place.periods)
 
     def want_news(self) -> None:
         """Asks the keeper to look for a newer policy at once."""
@@ -152,8 +155,9 @@ class Teller:
         till = self.by_place.get(row)
         if till is None:
             till = self.by_place.setdefault(row, till_at(place))
-        elif till.place.path != place.path:
-            till.stands_at(place)
+        version = asked.policy.snapshot.version
+        if till.version != version:
+            till.stands_at(place, version=version)
         if len(self.tills) >= _MOST_TILLS:
             self.tills.clear()
         self.tills[self.place_key(request)] = till

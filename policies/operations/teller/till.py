@@ -26,7 +26,7 @@ class Till:
     ones are given back as far as they are free and wait for their calls to end. `refill` is
     held by the one thread that borrows. `busy_until` = another transaction kept the tree
     locked; nobody waits for it until then. `small` = of a scope below the use case. `wordings`
-    and `grounds` by terms (their identity).
+    and `grounds` by terms (their identity), in the words of policy `version`.
     """
 
     place: Place
@@ -35,6 +35,7 @@ class Till:
     per_call_least: int
     run_limited: int
     small: bool
+    version: int = 0
     book: Book | None = None
     names: UidSeries | None = None
     view: View | None = None
@@ -54,8 +55,9 @@ class Till:
         current = [self.book] if self.book is not None else []
         return [*current, *self.retired.values()]
 
-    def stands_at(self, place: Place) -> None:
-        """Takes over a new policy's words for the same rows: names and limits may differ."""
+    def stands_at(self, place: Place, *, version: int) -> None:
+        """Takes over the words of this policy; names and limits may differ."""
+        self.version = version
         self.place = place
         self.ends = min(period.end for period in place.periods)
         self.per_call_least = per_call_least(place)

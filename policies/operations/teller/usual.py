@@ -36,7 +36,10 @@ def answer_usual(  # noqa: C901 - one look at each thing that may be unusual
         return None
     terms, above, most, until = found
     till = teller.tills.get(teller.place_key(request))
-    if till is None or call.now >= till.ends or call.now >= until:
+    snapshot = known.policy.snapshot
+    if till is None or till.version != snapshot.version:
+        return None
+    if call.now >= till.ends or call.now >= until:
         return None
     if not above < bound <= most:
         return None
@@ -75,7 +78,7 @@ def answer_usual(  # noqa: C901 - one look at each thing that may be unusual
                     book.lease.bytes,
                     offset,
                     worst,
-                    known.policy.snapshot.version,
+                    snapshot.version,
                     expires_ms,
                     wanted,
                     key=known.signer.secret,

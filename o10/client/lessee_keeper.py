@@ -7,12 +7,14 @@ process of this router left when it died is sent by the next one.
 Source: docs/algorithms/local-leases.md.
 """
 
+import atexit
 import contextlib
 import logging
 import os
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
@@ -62,6 +64,7 @@ _ASKED = frozenset(LeaseAsk.__struct_fields__) - {
     "free",
 }
 _log = logging.getLogger("o10.client")
+_open: "weakref.WeakSet[Keeper]" = weakref.WeakSet()
 _LEASE = msgspec.json.Decoder(LeaseAnswer)
 _SHIPPED = msgspec.json.Decoder(ShipmentAnswer)
 
@@ -99,6 +102,9 @@ class Keeper:
         self.fence = 0
         self.secret = bytes(32)
         self.pid = os.getpid()
+        self.over = False
+        # A process that ends without a word leaves its leases to expire.
+        _open.add(self)
 
     @property
     def own_journal(self) -> Journal:
@@ -200,8 +206,7 @@ class Keeper:
         try:
             answer = answer_in(self._post("/api/v1/leases", body), _LEASE)
         except (Conflict, Missing):
-            # This holder is over for o10: nothing is lent out of it any more.
-            self._stop_all()
+            self._end_here()
             raise
         self._begin(answer)
         return answer
@@ -399,21 +404,26 @@ class Keeper:
     def _run(self) -> None:
         """Ships, renews, borrows ahead, gives back; what fails is tried again."""
         ship_left_journals(self._client.folder, own=self._path, send=self._send_left)
-        while not self._closing:
+        while not (self._closing or self.over):
             self._wake.wait(KEEP_EVERY_S)
             self._wake.clear()
-            if not self._closing:
+            if not (self._closing or self.over):
                 self._round()
+        if self.over and self.journal is not None:
+            # Its successor sends what can be sent of it.
+            self.journal.close()
 
     def _round(self) -> None:
         try:
             for till in list(self._tills.values()):
                 self._keep(till)
             self.ship_now()
-        except (Denied, Conflict, Missing) as error:
-            # The key is revoked, or o10 has ended this holder: nothing is lent any more.
-            _log.error("o10 takes no journal from this router: %s", error)
+        except Denied as error:
+            _log.error("o10 takes no journal from this key: %s", error)
             self._stop_all()
+        except (Conflict, Missing) as error:
+            _log.error("o10 has ended this holder: %s", error)
+            self._end_here()
         except O10Error as error:
             _log.info("o10 is away: %s", error)
 
@@ -442,6 +452,11 @@ class Keeper:
                 till.book = None
         self._forget()
 
+    def _end_here(self) -> None:
+        """For o10 this holder is over: nothing is lent out of it any more, another begins."""
+        self._stop_all()
+        self.over = True
+
     def close(self, *, timeout_s: float = 5.0) -> None:
         """Gives back what is free, writes the last record, sends the rest.
 
@@ -454,7 +469,8 @@ class Keeper:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
-        if self.journal is None or self.pid != os.getpid():
+        _open.discard(self)
+        if self.journal is None or self.over or self.pid != os.getpid():
             return
         for till in list(self._tills.values()):
             self._retire_all(till)
@@ -478,6 +494,15 @@ class Keeper:
             # Nobody else waits for a timeout here; the client has its own way of asking.
             self._away_until = monotonic() + ASK_EVERY_S
         return outcome
+
+
+def close_all() -> None:
+    """What is to be told before this process ends? Called at its exit."""
+    for keeper in list(_open):
+        keeper.close(timeout_s=1.0)
+
+
+atexit.register(close_all)
 
 
 def journal_of(fence: int) -> str:

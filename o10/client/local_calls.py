@@ -249,7 +249,7 @@ class LocalCalls:
 
     def prepare(self, fields: Mapping[str, Any]) -> bool:
         """Gets what is missing to decide such calls here, from o10. False = it decides this."""
-        if self.keeper.pid != getpid():
+        if self.keeper.over or self.keeper.pid != getpid():
             self._begin()
         use_case = fields.get("use_case")
         if not isinstance(use_case, str):

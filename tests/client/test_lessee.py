@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,6 +35,7 @@ from o10.wire.decisions import Decision, Outcome, Settled
 from o10.wire.leasing import ROUTER_TOKEN_KEY
 from o10.wire.reasons import Reason
 from policies import facade as policies
+from tests.architecture.source import ROOT
 from tests.client.conftest import MODEL, wait_for
 
 ASKED = {
@@ -336,6 +340,13 @@ def test_the_async_lessee_does_the_same(
     assert list(policies.check_conservation()) == []
 
 
+def decides_again(lessee: Lessee, asked: dict[str, Any]) -> bool:
+    try:
+        return isinstance(lessee.authorize(**asked), LocalDecision)
+    except DecisionPlaneAway:
+        return False
+
+
 def test_a_plane_that_is_away_is_missed_only_when_the_leases_end(
     plane: str, secret: str, books: None, tmp_path: Path, database_urls: Any
 ) -> None:
@@ -369,7 +380,58 @@ def test_a_plane_that_is_away_is_missed_only_when_the_leases_end(
             lessee.settle(reservation=opened.reservation.id, usage=USAGE)
             assert isinstance(lessee.settle(reservation=kept.token, usage=USAGE), Settled)
             client._address.port = port
-            wait_for(lambda: isinstance(lessee.authorize(**ASKED | spare), LocalDecision), 5)
+            wait_for(lambda: decides_again(lessee, ASKED | spare), 15)
             assert client.outbox.flush(timeout_s=10) == 0
     wait_for(lambda: ended(database_urls, fence), 40)
     assert list(policies.check_conservation()) == []
+
+
+def test_a_holder_that_o10_ended_is_followed_by_another(
+    lessee: Lessee, database_urls: Any
+) -> None:
+    lessee.authorize(**ASKED)
+    first = lessee.keeper.fence
+    with psycopg.connect(database_urls.superuser_url) as connection:
+        connection.execute("UPDATE lease_holder SET ended_at = now() WHERE fence = %s", [first])
+    wait_for(lambda: lessee.keeper.over, 5)
+    assert isinstance(lessee.authorize(**ASKED), LocalDecision)
+    assert lessee.keeper.fence != first
+
+
+def test_a_process_that_ends_gives_back_what_it_has(
+    plane: str, secret: str, books: None, tmp_path: Path, database_urls: Any
+) -> None:
+    code = (
+        "import sys\n"
+        "from o10.client import Client, Lessee\n"
+        "client = Client(base_url=sys.argv[1], key=sys.argv[2], state_dir=sys.argv[3])\n"
+        "lessee = Lessee(client)\n"
+        f"lessee.authorize(**{ASKED!r})\n"
+        "print(lessee.keeper.fence)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, plane, secret, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    wait_for(lambda: ended(database_urls, int(done.stdout)), 40)
+    assert not list(tmp_path.glob("*/journal-*"))
+
+
+def test_a_forked_child_leaves_the_leases_of_its_parent_alone(
+    lessee: Lessee, database_urls: Any
+) -> None:
+    lessee.authorize(**ASKED)
+    before = lessee.keeper.own_journal.position
+    child = os.fork()
+    if child == 0:
+        try:
+            decided = lessee.try_authorize(ASKED)
+            os._exit(0 if decided is None else 1)
+        except BaseException:  # noqa: BLE001 - a child must not go on as a test
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert lessee.keeper.own_journal.position >= before
+    assert isinstance(lessee.authorize(**ASKED), LocalDecision)

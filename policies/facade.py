@@ -40,7 +40,7 @@ from policies.operations.token_keys import forget_keys
 from policies.operations.watch_balances import watch_balances
 from policies.operations.write_off import write_off_due
 from policies.queries.backlog import Backlog, backlog
-from policies.queries.conservation import Finding, check_conservation
+from policies.queries.conservation import Finding, check_conservation, policy_findings
 from policies.queries.current_policy import forget_policy
 from policies.queries.decision_pages import (
     DecisionCount,
@@ -213,6 +213,7 @@ __all__ = [
     "watch_balances",
     "keep_shipment",
     "lend_to_router",
+    "policy_findings",
     "policy_slice",
     "return_from_router",
     "slice_stamp",

@@ -1,7 +1,8 @@
 """Does an edited balance or reservation come to light by itself? A look between verifications.
 
-Compares all balances and reservations with their entries in one snapshot and records what
-differs, which turns the side bar red. On a large ledger that is `ledger_verify`'s work alone.
+Compares all balances, leases and reservations with their entries, and the rules with the policy
+in force, in one snapshot, and records what differs, which turns the side bar red. On a large
+ledger that is `ledger_verify`'s work alone.
 """
 
 from datetime import datetime
@@ -9,8 +10,11 @@ from datetime import datetime
 from django.db import connection, transaction
 
 from ledger import facade as ledger
-from policies.queries.conservation import Finding, check_conservation
+from policies.models import Envelope
+from policies.queries.conservation import Finding, check_conservation, policy_findings
 
+ENVELOPES_MOST = 2_000
+"""Above this many envelopes rules and policy are compared by `ledger_verify` alone."""
 ENTRIES_MOST = 200_000
 """Above this many sealed entries the look takes longer than its turn."""
 
@@ -27,6 +31,8 @@ def watch_balances(*, now: datetime) -> int:
         # One snapshot: a transaction between the two reads would look like drift.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         findings = check_conservation()
+        if Envelope.objects.count() <= ENVELOPES_MOST:
+            findings += policy_findings()
     if findings:
         _record(findings[0], upto=sealed, now=now)
     return len(findings)

@@ -21,10 +21,12 @@ from policies.core import invariants
 from policies.core.envelope import limit_after
 from policies.core.lending import LeaseSums
 from policies.models import DecisionLog, Envelope, EnvelopeBalance, Lease, Reservation
+from policies.queries.policy_drift import find_policy_drift
 
 BATCH = 5_000
 RESERVATION = "reservation "
 LEASE = "lease "
+POLICY = "policy "
 COLUMNS = ("settled", "held", "unsettled", "unguarded")
 LEASE_COLUMNS = ("granted", "returned", "settled", "expired", "late", "written_off")
 
@@ -62,9 +64,10 @@ class Finding:
 
     @property
     def code(self) -> str:
-        """What drifted: `balance_drift`, `lease_drift` or `reservation_drift`?"""
-        if self.where.startswith(LEASE):
-            return "lease_drift"
+        """What drifted: `balance_drift`, `lease_drift`, `reservation_drift`, `policy_drift`?"""
+        for start, code in ((LEASE, "lease_drift"), (POLICY, "policy_drift")):
+            if self.where.startswith(start):
+                return code
         return "reservation_drift" if self.where.startswith(RESERVATION) else "balance_drift"
 
 
@@ -73,6 +76,14 @@ def check_conservation() -> list[Finding]:
     owners = [*_reservation_findings(), *_lease_findings()]
     # An edited owner is named itself; only a deleted one must be found by what it leaves.
     return [*_balance_findings(), *owners, *([] if owners else _owner_findings())]
+
+
+def policy_findings() -> list[Finding]:
+    """Which rules read otherwise than the policy that decisions are made by?"""
+    return [
+        Finding(f"{POLICY}{name}", "rule", "as published", "otherwise")
+        for name in find_policy_drift()
+    ]
 
 
 def _balance_findings() -> Iterator[Finding]:

@@ -86,7 +86,7 @@ class Command(BaseCommand):
 
 
 def _what_others_keep() -> list[ledger.Finding]:
-    """Balances, leases, reservations against entries and P1 to P8; prices against hashes."""
+    """Caches against entries, rules against the policy, P1 to P8, the price book."""
     findings = [
         ledger.Finding(
             code=row.code,
@@ -97,7 +97,7 @@ def _what_others_keep() -> list[ledger.Finding]:
             found=str(row.found),
             what=row.where,
         )
-        for row in policies.check_conservation()
+        for row in (*policies.check_conservation(), *policies.policy_findings())
     ]
     # An edited figure breaks a rule too; the rule is told where no figure is.
     findings += [

@@ -41,6 +41,7 @@ def test_nothing_is_recorded_while_all_adds_up(held: Urls) -> None:
             "settled",
         ),
         ("UPDATE reservation SET open_nanos = open_nanos - 1", "reservation_drift", "open"),
+        ("UPDATE policies_use_case SET mode = 'observe'", "policy_drift", "rule"),
     ],
 )
 def test_an_edit_is_recorded_and_breaks_the_seal(

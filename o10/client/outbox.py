@@ -22,19 +22,25 @@ from typing import Any, Final
 import msgspec
 
 from o10.client.errors import StateUnusable, error_of
-from o10.client.exchange import Ask, Lost, Outcome
+from o10.client.exchange import Ask, Lost, Outcome, Reply
 from o10.client.fact_file import Fact, FactFile, Opened, Over, Queued, Sent, Used
 from o10.kernel import clock
+from o10.wire.decisions import Decision
 
 MOST_WAITING: Final = 10_000
 """Facts that wait; one more is refused with an error, never dropped silently."""
 FIRST_WAIT_S: Final = 0.25
 MOST_WAIT_S: Final = 15.0
 SOURCE: Final = "o10.client.fail_open"
+CROWDED: Final = 100
+"""With so many facts waiting, answers that never came are left to expire."""
 USAGE_PATH: Final = "/api/v1/usage"
+AUTHORIZE_PATH: Final = "/api/v1/authorize"
+RELEASE_PATH: Final = "/api/v1/release"
 PROBE_PATH: Final = "/api/v1/authorize:dry-run"
 _KEEP_STATUS: Final = frozenset({401, 408, 425, 429})
 """A key that is being rotated, and what time cures: the fact waits."""
+_DECISION = msgspec.json.Decoder(Decision)
 _log = logging.getLogger("o10.client")
 
 
@@ -75,6 +81,11 @@ class Outbox:
     def waiting(self) -> int:
         """How many facts are not told yet?"""
         return len(self._waiting) + len(self._untold)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Does so much wait that nothing is added that can do without?"""
+        return len(self._waiting) >= CROWDED
 
     @property
     def awaits_answer(self) -> bool:
@@ -284,12 +295,24 @@ class Outbox:
         if item is not None:
             if outcome.status in _KEEP_STATUS:
                 return False
-            if outcome.status >= 400:
+            if item.path == AUTHORIZE_PATH:
+                self._release_unanswered(outcome)
+            elif outcome.status >= 400:
                 error = error_of(outcome)
                 self.refuse(item.path, ask.body, why=str(error)[:300])
             self._mark_sent(item)
         self.answered(clock.now())
         return True
+
+    def _release_unanswered(self, outcome: Reply) -> None:
+        """The router had given up on this answer: what it holds is given back."""
+        try:
+            view = _DECISION.decode(outcome.body).reservation
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+            return
+        if view is not None:
+            body = {"reservation": view.token or view.id, "reason": "the router had given up"}
+            self.put(RELEASE_PATH, msgspec.json.encode(body))
 
     def _probe(self) -> Ask:
         """Could o10 decide again? A question that holds nothing, for an untold call's case."""

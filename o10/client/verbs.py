@@ -4,6 +4,7 @@ Generators over `exchange.Step`: the sync and the async client drive the same on
 the fail modes and what is kept for later.
 """
 
+import contextlib
 import os
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from o10.client.errors import AnswerUnreadable, DecisionPlaneAway, error_of
+from o10.client.errors import AnswerUnreadable, DecisionPlaneAway, StateUnusable, error_of
 from o10.client.exchange import Ask, Lost, Outcome, Patience, Step, carry_out
 from o10.client.fact_file import Opened, Used
 from o10.client.failmode import Allowance, Bound, FailMode, FailOpen
 from o10.client.outage import Outage
-from o10.client.outbox import Outbox
+from o10.client.outbox import AUTHORIZE_PATH, Outbox
 from o10.kernel import clock, ids
 from o10.kernel.errors import Unavailable
 from o10.kernel.money import Money
@@ -88,13 +89,20 @@ class Verbs:
     def authorize(self, fields: Mapping[str, Any]) -> Steps[Decision]:
         """May this call spend? With the fail mode of its use case when o10 cannot say."""
         asked = _given(Authorize, fields)
-        asked.setdefault("request_id", new_request_id())
+        ours = asked.get("request_id") is None
+        if ours:
+            asked["request_id"] = new_request_id()
         mode = self._fail_mode.get(asked.get("use_case", ""), self._default)
         if isinstance(mode, FailOpen) and self.outage.may_skip(at=monotonic()):
             return self._undecided(mode, asked, "away a moment ago")
         try:
             decision = yield from self._ask("authorize", asked, _DECISION)
+        except GeneratorExit:
+            # The caller was cancelled while it waited for the answer.
+            self._take_back(asked, ours=ours, cause="cancelled")
+            raise
         except DecisionPlaneAway as away:
+            self._take_back(asked, ours=ours, cause=str(away.fields.get("cause", "")))
             if isinstance(mode, FailOpen):
                 return self._undecided(mode, asked, str(away.fields.get("cause", "")), away)
             away.decision = denial(str(away.fields.get("cause", "no answer")))
@@ -104,6 +112,16 @@ class Verbs:
             if isinstance(mode, FailOpen):
                 return self._undecided(mode, asked, "policy unavailable")
         return decision
+
+    def _take_back(self, asked: Mapping[str, Any], *, ours: bool, cause: str) -> None:
+        """An answer that never came may have held money: it is asked for again, and released.
+
+        Only under a request id that nobody but this client knows, and never with a prompt.
+        """
+        if not ours or "prompt" in asked or "Refused" in cause or self.outbox.is_crowded:
+            return
+        with contextlib.suppress(StateUnusable):
+            self.outbox.put(AUTHORIZE_PATH, msgspec.json.encode(asked))
 
     def dry_run(self, fields: Mapping[str, Any]) -> Steps[Decision]:
         """What would be answered? No fail mode: nothing is sent because of it."""

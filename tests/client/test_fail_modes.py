@@ -1,14 +1,17 @@
 """What goes while o10 cannot decide: nothing, or up to a cap that restarts do not renew?"""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from o10.client import Client, DecisionPlaneAway, FailClosed, FailOpen, LocalPrice
+from o10.client.exchange import Patience
 from o10.client.failmode import Allowance
 from o10.client.verbs import Kept
 from o10.kernel import errors
@@ -342,3 +345,56 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(
     state.write_text("a file, not a folder")
     with pytest.raises(errors.Unavailable, match="state_dir"):
         make_client(default_fail_mode=FailClosed())
+
+
+def test_an_answer_that_came_too_late_is_asked_for_again_and_released(
+    make_client: Make, fake: Fake
+) -> None:
+    fake.script = [told.hang]
+    fake.otherwise = answers
+    client = make_client(patience=Patience(total_s=0.3, attempts=1))
+    with pytest.raises(DecisionPlaneAway):
+        client.authorize(**ASKED)
+    wait_for(lambda: fake.bodies("/release"))
+    first, again = fake.bodies("/authorize")
+    assert first == again
+    assert fake.bodies("/release")[0]["reservation"] == "token-1"
+    assert client.outbox.flush(timeout_s=5) == 0
+
+
+@pytest.mark.parametrize("changes", [{"request_id": "mine"}, {"prompt": "a secret"}])
+def test_what_others_may_ask_again_is_not_taken_back(
+    changes: dict[str, Any], make_client: Make, fake: Fake
+) -> None:
+    fake.otherwise = told.hang_up
+    client = make_client(patience=Patience(total_s=0.3, attempts=1))
+    with pytest.raises(DecisionPlaneAway):
+        client.authorize(**ASKED | changes)
+    assert client.outbox.waiting == 0
+
+
+def test_a_cancelled_question_is_taken_back(fake: Fake, state: Path) -> None:
+    fake.script = [told.hang]
+    fake.otherwise = answers
+
+    async def run() -> None:
+        async with told.make_async(fake, state, patience=Patience(total_s=2.0)) as client:
+            asking = asyncio.create_task(client.authorize(**ASKED))
+            while not fake.bodies("/authorize"):
+                await asyncio.sleep(0.01)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            while not fake.bodies("/release"):
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+
+
+def answers(handler: Any) -> None:
+    release = handler.path.endswith("release")
+    body = msgspec.json.encode(told.RELEASED if release else told.decision())
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)

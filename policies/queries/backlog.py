@@ -67,6 +67,12 @@ def backlog_at(*, home: Path, now: datetime) -> Backlog:
     )
 
 
+def get_booked_to(*, fence: int) -> int:
+    """How many bytes of this holder's journal are booked?"""
+    row = LeaseHolder.objects.filter(fence=fence).values_list("booked_to", flat=True).first()
+    return row or 0
+
+
 def ends_of_journals(*, home: Path) -> dict[str, int]:
     """Where do the journals end that holders of this host are writing? Bytes, by file name."""
     folder, ends = plane_folder(home), {}

@@ -208,7 +208,8 @@ class Teller:
 
     def booked(self, to: int, *, now: datetime) -> None:
         """The books are as far as this in our journal: what ended calls left is free again."""
-        self.booked_to, self.booked_at = to, self.monotonic()
+        if to > self.booked_to:
+            self.booked_to, self.booked_at = to, self.monotonic()
         while self.ended and self.ended[0][0] < to:
             _, book, sequence = self.ended.popleft()
             with self.journal.lock:
@@ -217,11 +218,16 @@ class Teller:
             if found is not None and found[0].book is not book:
                 self.give_back(*found, now=now)
 
+    def compare_books(self) -> None:
+        """Are the books level with our journal? The keeper asks all the time."""
+        if self.journal.position <= self.booked_to:
+            self.booked_at = self.monotonic()
+
     def is_far_ahead(self) -> bool:
         """Is the bookkeeper away, or so far behind that no further money should be lent?"""
         waiting = self.journal.position - self.booked_to
         if waiting <= 0:
-            self.booked_at = self.monotonic()
+            return False
         return waiting > AHEAD_MOST_BYTES or self.monotonic() - self.booked_at > AHEAD_MOST_S
 
     # The host

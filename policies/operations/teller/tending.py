@@ -19,6 +19,7 @@ from policies.operations.teller.known import know
 from policies.operations.teller.loans import LEASE_TTL_S, STOP_BEFORE_S, refill
 from policies.operations.teller.teller import Teller
 from policies.operations.teller.till import Till
+from policies.queries.backlog import get_booked_to
 
 REFRESH_S = 0.5
 RENEW_S = 8.0
@@ -35,6 +36,7 @@ class Rounds:
 
     def __init__(self) -> None:
         self.known_at = self.renewed_at = self.noted_at = -1_000.0
+        self._booked_to: int | None = None
 
     def tend(self, teller: Teller, *, told: Sequence[Mapping[str, Any]], now: datetime) -> None:
         """One round.
@@ -44,9 +46,16 @@ class Rounds:
         at = teller.monotonic()
         for news in told:
             _hear(teller, news, now)
+        if self._booked_to is not None:
+            # Read in the round before: the endings told until then have been heard by now.
+            teller.booked(self._booked_to, now=now)
+            self._booked_to = None
+        teller.compare_books()
         asked = teller.known is None or teller.known.stale.is_set()
         if asked or at - self.known_at >= REFRESH_S or any(n["k"] in _NEWS for n in told):
             teller.learn(know(now=now, at=at), now=now)
+            # A notice may be lost, or come before anybody listened.
+            self._booked_to = get_booked_to(fence=teller.fence)
             self.known_at = at
         tills = list(teller.by_place.values())
         if at - self.renewed_at >= RENEW_S:

@@ -549,3 +549,20 @@ def test_stopping_gives_everything_free_back_and_says_so(teller):
     assert isinstance(found[-1], records.Ended)
     given = sum(each.amount for each in found if isinstance(each, records.GivenBack))
     assert given + 5 * 15_000_000 == lent(teller)
+
+
+def test_what_is_booked_is_learned_even_when_no_notice_came(teller, clock):
+    at_counter(teller)
+    rounds = policies.Rounds()
+    LeaseHolder.objects.filter(fence=teller.fence).update(booked_to=teller.journal.position)
+    for _ in range(2):
+        clock.at += 1
+        rounds.tend(teller, told=(), now=NOW)
+    assert teller.booked_to > 0
+    clock.at += 40
+    rounds.tend(teller, told=(), now=NOW)
+    at_counter(teller, use_case="nobody")
+    # A quiet minute before is no backlog; half a minute without an answer from the books is.
+    assert not teller.is_far_ahead()
+    clock.at += 31
+    assert teller.is_far_ahead()

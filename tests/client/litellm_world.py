@@ -30,7 +30,7 @@ DOLLAR = 10**9
 
 
 def the_installed_litellm() -> Installed:
-    """The LiteLLM of this checkout; without it the tests are skipped, in the pipeline they fail."""
+    """The LiteLLM of this checkout; without it a test is skipped, and fails in the pipeline."""
     found = installed_litellm()
     if found is None and os.environ.get("CI") == "true":
         raise RuntimeError(f"the pipeline installs LiteLLM: {INSTALL}")

@@ -35,6 +35,9 @@ def learn_from(teller: Teller, asked: Asked, caller: Caller, till: Till, known: 
     terms = terms_of(case_of(asked.question, asked.rule))
     if terms is None or asked.offer is None or asked.bound is None or view is None:
         return
+    if not terms.output_priced:
+        # An embedding has no output; the example is worded with some. Decided in full.
+        return
     if asked.reach is None or asked.reach.rivals:
         # Which offer is the cheapest depends on the tokens: such a call is decided in full.
         return

@@ -115,20 +115,18 @@ def _head(screen: facade.EnvelopeScreen) -> dict[str, Any]:
 
 def _kpis(line: facade.EnvelopeLine, currency: str) -> list[dict[str, Any]]:
     entries = entries_of(line)
-    used = figures.percent(part=line.settled, whole=line.cap).text if line.cap else ""
+    notes = []
+    if line.cap:
+        notes.append(f"{figures.percent(part=line.settled, whole=line.cap).text} of cap")
+    if line.unguarded:
+        notes.append(f"{figures.money(line.unguarded, currency).text} without a hold")
     return [
         {"label": "Cap", "value": cap_text(line, currency), "note": line.period_label},
         {
             "label": "Spent",
             "value": figures.money(line.settled, currency),
-            "note": f"{used} of cap" if used else "",
+            "note": ", ".join(notes),
             "href": entries("settle", "usage", "overrun", "adjust", "reversal"),
-        },
-        {
-            "label": "of it unguarded",
-            "value": figures.money(line.unguarded, currency),
-            "note": "spent without a hold",
-            "href": entries("usage", "overrun", "adjust"),
         },
         {
             "label": "Held",

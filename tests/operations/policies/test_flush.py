@@ -636,7 +636,7 @@ class TestBetweenTheLookAndTheLock:
     """What was added up must still stand when it is written."""
 
     @pytest.fixture
-    def books(self) -> Books:
+    def keeper(self) -> Books:
         """A bookkeeper that remembers the holds it booked."""
         return Books()
 
@@ -655,47 +655,47 @@ class TestBetweenTheLookAndTheLock:
     def named(self, scribe: Scribe, sequence: int) -> dict:
         return {"reservation": {"id": ids.id_of("rsv", scribe.reservation(sequence))}}
 
-    def test_the_same_settle_elsewhere_is_booked_once(self, scribe, tree, books):
+    def test_the_same_settle_elsewhere_is_booked_once(self, scribe, tree, keeper):
         lease = scribe.borrow(40_000_000)
         sequence = scribe.allow(lease)
-        book(scribe, books=books)
+        book(scribe, books=keeper)
         scribe.settle(sequence)
         name = self.named(scribe, sequence)
-        assert book(scribe, books=self.meanwhile(books, lambda: pay(name))) == 1
+        assert book(scribe, books=self.meanwhile(keeper, lambda: pay(name))) == 1
         assert money_of(tree["use_case"])["settled"] == C
         assert LeaseHolder.objects.get(fence=scribe.fence).put_aside == 0
 
-    def test_a_release_elsewhere_is_seen(self, scribe, tree, books):
+    def test_a_release_elsewhere_is_seen(self, scribe, tree, keeper):
         lease = scribe.borrow(40_000_000)
         sequence = scribe.allow(lease)
-        book(scribe, books=books)
+        book(scribe, books=keeper)
         scribe.settle(sequence)
         name = self.named(scribe, sequence)
-        assert book(scribe, books=self.meanwhile(books, lambda: let_go(name))) == 1
+        assert book(scribe, books=self.meanwhile(keeper, lambda: let_go(name))) == 1
         assert row_of(scribe, sequence).state == "released"
         assert money_of(tree["use_case"])["unguarded"] == C
 
-    def test_a_call_that_leaves_the_lease_is_seen(self, scribe, tree, books):
+    def test_a_call_that_leaves_the_lease_is_seen(self, scribe, tree, keeper):
         lease = scribe.borrow(40_000_000)
         sequence = scribe.allow(lease)
-        book(scribe, books=books)
+        book(scribe, books=keeper)
         scribe.settle(sequence, attempt=2)
         name = self.named(scribe, sequence)
 
         def bill_in_part() -> None:
             pay(name, usage=(0, 100), final=False)
 
-        assert book(scribe, books=self.meanwhile(books, bill_in_part)) == 1
+        assert book(scribe, books=self.meanwhile(keeper, bill_in_part)) == 1
         assert row_of(scribe, sequence).settled_nanos == C + 1_500_000
         assert sums_of(lease)[1:4] == (X, 0, 0)
 
-    def test_a_lease_that_changed_is_added_up_again(self, scribe, tree, books):
+    def test_a_lease_that_changed_is_added_up_again(self, scribe, tree, keeper):
         """Both end a call of it, and there is less left than the batch had seen."""
         lease = scribe.borrow(2 * X)
         first, second = scribe.allow(lease), scribe.allow(lease)
-        book(scribe, books=books)
+        book(scribe, books=keeper)
         scribe.settle(second, usage=(1_200, 800))
         scribe.give_back(lease, amount=X)
         name = self.named(scribe, first)
-        book(scribe, books=self.meanwhile(books, lambda: pay(name, usage=(1_200, 310))))
+        book(scribe, books=self.meanwhile(keeper, lambda: pay(name, usage=(1_200, 310))))
         assert sums_of(lease)[:4] == (2 * X, X - C, X + C, 0)

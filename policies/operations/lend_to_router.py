@@ -230,7 +230,7 @@ def _terms(
 ) -> LocalTerms | None:
     """Everything of a decision that does not change with the call; None = too unusual."""
     asked, terms, place = found.asked, found.terms, found.asked.place
-    if place is None or asked.offer is None or asked.bound is None:
+    if place is None or asked.offer is None or asked.bound is None or not terms.output_priced:
         return None
     given = _answer(asked, terms, view, defaulted=0)
     defaulted = _answer(asked, terms, view, defaulted=1)

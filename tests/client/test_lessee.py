@@ -191,6 +191,7 @@ def test_what_is_not_usual_is_decided_by_o10(lessee: Lessee) -> None:
         ASKED | {"model": "no-such-model"},
         ASKED | {"use_case": "nobody"},
         ASKED | {"max_output_tokens": 100_000_000},
+        ASKED | {"model": "openai/text-embedding-3-small", "max_output_tokens": 0},
     ]
     for fields in unusual:
         assert isinstance(lessee.authorize(**fields), Decision), fields

@@ -4,6 +4,7 @@ The same functions run in the hot door (app.py) and under Django (views.py); a t
 table of requests through both.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ from o10.access.checks import check
 from o10.access.doors import JSON, KEYED, Operation
 from o10.access.keys import Caller
 from o10.access.roles import ROLE_ACTIONS, Action
-from o10.kernel.errors import Forbidden
+from o10.kernel.errors import Forbidden, ReservationUnknown, ServiceUnavailable
 from o10.wire.decisions import Decision, Extended, Released, Settled
 from o10.wire.decoding import decode
 from o10.wire.requests import (
@@ -31,6 +32,8 @@ from o10.wire.requests import (
 from policies import facade
 
 PREFIX = "/api/v1/"
+OPENS_WITHIN_S = 2.0
+"""A worker that has just started opens its till in less."""
 Run = Callable[[Mapping[str, Any], Caller, datetime], bytes]
 
 
@@ -101,17 +104,41 @@ _LIMITS = MappingProxyType(
 )
 
 
+def _opened(find_teller: Callable[[], facade.Teller | None]) -> facade.Teller | None:
+    until = time.monotonic() + OPENS_WITHIN_S
+    while time.monotonic() < until:
+        teller = find_teller()
+        if teller is not None:
+            return teller
+        time.sleep(0.02)
+    return None
+
+
+def _without_a_till(
+    verb: Verb, action: Action, environ: Mapping[str, Any], caller: Caller, now: datetime
+) -> bytes:
+    away = ServiceUnavailable(what="the till", retry_after_s=1)
+    if action is Action.AUTHORIZE:
+        raise away
+    try:
+        return verb.run(environ, caller, now)
+    except ReservationUnknown as unknown:
+        raise away from unknown
+
+
 def leased_verbs(find_teller: Callable[[], facade.Teller | None]) -> Mapping[str, Verb]:
     """The same verbs, answered from a till where there is one (see `policies.plane.keeper`).
 
-    Until it is open they are answered in the strict form, one transaction a call.
+    A worker that has just started waits for it: its predecessor may have answered the same
+    request, or ended the same call, in a journal that only a till can read. When none opens,
+    no money is lent here (503), and calls end in the strict form if the books know them.
     """
 
     def leased(verb: Verb, action: Action, takes: type, answer: Callable[..., bytes]) -> Verb:
         def run(environ: Mapping[str, Any], caller: Caller, now: datetime) -> bytes:
-            teller = find_teller()
+            teller = find_teller() or _opened(find_teller)
             if teller is None:
-                return verb.run(environ, caller, now)
+                return _without_a_till(verb, action, environ, caller, now)
             if action is Action.AUTHORIZE:
                 _check_role(caller, action)
                 request, body = _parse_with_body(environ, takes)

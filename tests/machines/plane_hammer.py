@@ -24,7 +24,7 @@ INPUT_TOKENS, OUTPUT_TOKENS = 1_200, 800
 Kept = tuple[str, str, str, tuple[int, int]]
 """Call, reservation, its id or token, what was billed."""
 RETRIES = 80
-NAMED_BY = ("token",)
+NAMED_BY = ("id", "token")
 """How a settle names its reservation."""
 GRACE_S = 5.0
 """Holds expire so long after their time."""

@@ -60,6 +60,17 @@ def standing(balance: Mapping[str, int]) -> int:
     return balance["settled"] - balance["unguarded"] + balance["held"] + balance["unsettled"]
 
 
+def left_out_of_the_books() -> dict[str, int]:
+    """How many records could not be booked, or were booked otherwise than answered?"""
+    statement = (
+        "SELECT coalesce(sum(put_aside), 0), coalesce(sum(differing), 0) FROM lease_holder"
+    )
+    with connect("default") as connection:
+        row = connection.execute(statement).fetchone()
+    assert row is not None
+    return {"put aside": int(row[0] or 0), "differing": int(row[1] or 0)}
+
+
 def settles_by_reservation() -> dict[str, tuple[int, int]]:
     """How many settle entries has each reservation, and what do they and overruns add up to?"""
     statement = """

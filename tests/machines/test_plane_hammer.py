@@ -23,6 +23,7 @@ from .plane_world import (
     assert_books_are_sound,
     balances,
     expire_what_is_due,
+    left_out_of_the_books,
     real_site,
     settles_by_reservation,
     standing,
@@ -86,6 +87,7 @@ def test_no_cap_gives_way_while_workers_and_the_bookkeeper_die(
         bills = Provider(path).bills()
         waited = wait_until_nothing_is_held(patience_s=20)
         assert waited < 20, balances()
+        assert left_out_of_the_books() == {"put aside": 0, "differing": 0}
     assert killed >= min(kills, 3)
     _check_answers(seen, processes * calls, bills)
     _check_money(bills, times)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.core.management import get_commands
 
-from o10.management.benches import many_children
+from o10.management.benches import local_lease, many_children
 from o10.management.benches.drive import Request, build_request
 from o10.management.benches.litellm_peer import (
     installed_litellm,
@@ -64,8 +64,13 @@ def run(*, rounds: int, seconds: float = SECONDS) -> Bench:
         facts = _facts(busy, calm)
         if peer is None:
             facts["LiteLLM"] = f"not measured: {INSTALL} installs it"
-        many, told = many_children.compare(running, scene, rounds=rounds, seconds=seconds)
-    return Bench(name="authorize", ratios=(*ratios, *many), facts=facts | told)
+        local = local_lease.compare(running, scene, rounds=rounds, seconds=CALM_SECONDS)
+        many = many_children.compare(running, scene, rounds=rounds, seconds=seconds)
+    return Bench(
+        name="authorize",
+        ratios=(*ratios, *local[0], *many[0]),
+        facts=facts | local[1] | many[1],
+    )
 
 
 def the_call(scene: Scene, slug: str) -> Request:

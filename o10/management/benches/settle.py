@@ -13,7 +13,7 @@ import statistics
 import threading
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,8 @@ BILLED = (1_200, 310)
 PAIRS, AUTHORIZE = "pairs", "authorize"
 
 Samples = dict[str, list[Sample]]
+Named = Callable[[bytes], bytes]
+"""How a settle names its reservation: out of the answer to authorize."""
 
 
 def run(*, rounds: int, seconds: float = SECONDS) -> Bench:
@@ -79,14 +81,15 @@ def _on_the_plane(
 
     def alone() -> Sample:
         flushes.append(_flush_us())
-        return settles.turn(PLANE, 1)
+        return settles.turn(PLANE, 1, _token)
 
     said = take_turns(
         {
-            "at once": partial(settles.turn, PLANE, CONNECTIONS),
-            "at once in SQL": partial(settles.turn, WEB, CONNECTIONS),
+            "at once": partial(settles.turn, PLANE, CONNECTIONS, _token),
+            "at once by id": partial(settles.turn, PLANE, CONNECTIONS, _id),
+            "at once in SQL": partial(settles.turn, WEB, CONNECTIONS, _token),
             "alone": alone,
-            "alone in SQL": partial(settles.turn, WEB, 1),
+            "alone in SQL": partial(settles.turn, WEB, 1, _token),
             AUTHORIZE: settles.authorize_alone,
             PAIRS: settles.pairs,
         },
@@ -139,7 +142,7 @@ class _Settles:
         self.running, self.scene = running, scene
         self.request = the_call(scene, HOT)
 
-    def turn(self, name: str, connections: int) -> Sample:
+    def turn(self, name: str, connections: int, named: Named) -> Sample:
         """How fast does this server settle what it has just let through?"""
         server = self.running[name]
         found: list[bytes] = []
@@ -147,7 +150,7 @@ class _Settles:
             port=server.port,
             sockets=even_sockets(server, connections),
             seconds=RESERVE_SECONDS[name],
-            scripts=[_reserve(self.request, found) for _ in range(connections)],
+            scripts=[_reserve(self.request, named, found) for _ in range(connections)],
         )
         drain()
         asked = iter([self._bytes(each) for each in found])
@@ -171,7 +174,7 @@ class _Settles:
         for number in itertools.count(first_number()):
             status, body, first = yield self.request.numbered(number)
             _check(status, body)
-            status, body, second = yield self._bytes(_reservation(body))
+            status, body, second = yield self._bytes(_token(body))
             _check(status, body)
             waits.append(first + second)
 
@@ -182,11 +185,11 @@ class _Settles:
         return settle_request(self.scene.key, reservation.decode(), BILLED)
 
 
-def _reserve(request: Request, found: list[bytes]) -> Script:
+def _reserve(request: Request, named: Named, found: list[bytes]) -> Script:
     for number in itertools.count(first_number()):
         status, body, _ = yield request.numbered(number)
         _check(status, body)
-        found.append(_reservation(body))
+        found.append(named(body))
 
 
 def _send_each(asked: Iterator[bytes], waits: "array[int]") -> Script:
@@ -196,8 +199,16 @@ def _send_each(asked: Iterator[bytes], waits: "array[int]") -> Script:
         waits.append(nanos)
 
 
-def _reservation(body: bytes) -> bytes:
-    at = body.index(b'"rsv_') + 1
+def _token(body: bytes) -> bytes:
+    return _between(body, b'"token":"')
+
+
+def _id(body: bytes) -> bytes:
+    return b"rsv_" + _between(body, b'"rsv_')
+
+
+def _between(body: bytes, before: bytes) -> bytes:
+    at = body.index(before) + len(before)
     return body[at : body.index(b'"', at)]
 
 

@@ -170,6 +170,8 @@ def _write(books: Books, batch: Batch) -> float:
         claimed = _claim(batch)
         _write_own(batch, claimed)
         _end_rows(books, batch)
+        # Behind the rows: a release that another host booked first is cut from the batch there.
+        _write_answers(batch)
         hot_at = time.perf_counter()
         _write_shared(batch, claimed)
     return time.perf_counter() - hot_at
@@ -214,11 +216,14 @@ def _write_own(batch: Batch, claimed: dict[UUID, int]) -> None:
         copy_reservations(cursor, calls)
         copy_decisions(cursor, calls)
         copy_denials(cursor, batch.denials)
-        copy_answers(
-            cursor, [(each.uid, each.reservation, each.record) for each in batch.endings]
-        )
     if drafts:
         ledger.append(drafts, claimed=claimed)
+
+
+def _write_answers(batch: Batch) -> None:
+    answers = [(each.uid, each.reservation, each.record) for each in batch.endings]
+    with connection.cursor() as cursor:
+        copy_answers(cursor, answers)
 
 
 def _end_rows(books: Books, batch: Batch) -> None:

@@ -75,13 +75,16 @@ def settle(teller: Teller, *, request: Settle, caller: Caller, now: datetime) ->
     Raises: as `policies.operations.settle`; ServiceUnavailable; JournalFull (`unavailable`).
     """
     leased = _leased(teller, request.reservation, caller, now)
-    plain = request.final and leased is not None
-    if leased is None or not plain:
+    if leased is None:
         return _strictly(teller, settle_strictly, request, caller, now)
     request_hash = attempt_hash(request, leased.hold)
     ended = _claim_end(teller, leased)
     if ended is not None:
         return _repeated(teller, ended, leased, request, request_hash, caller, now)
+    if not request.final:
+        # From here on the database answers for this call, whoever is asked on this host.
+        _publish(teller, leased, BY_STRICT)
+        return _strictly(teller, settle_strictly, request, caller, now)
     try:
         answer, offset = _settle(teller, leased, request, request_hash, caller, now)
     except journals.JournalFull:
@@ -150,6 +153,8 @@ def extend(teller: Teller, *, request: Extend, caller: Caller, now: datetime) ->
         ended = _claim_end(teller, leased)
         if ended is None:
             _publish(teller, leased, BY_STRICT)
+        elif ended.offset != BY_STRICT:
+            raise _finalized(teller, ended, leased)
     return _strictly(teller, extend_strictly, request, caller, now)
 
 
@@ -274,7 +279,7 @@ def _repeated(
     """
     if ended.offset == BY_STRICT:
         run = settle_strictly if isinstance(request, Settle) else release_strictly
-        return _strictly(teller, run, request, caller, now)  # type: ignore[arg-type]
+        return _strictly(teller, run, request, caller, now)  # type: ignore[type-var]
     first = journals.read_at(teller.journal_of(ended.fence), ended.offset)
     if isinstance(first, records.Settled) and isinstance(request, Settle):
         if first.attempt == request.attempt:
@@ -286,8 +291,14 @@ def _repeated(
         if first.request_hash == request_hash:
             return first.answer
         raise IdempotencyMismatch(scope="release", key=str(leased.reservation))
+    raise _finalized(teller, ended, leased)
+
+
+def _finalized(teller: Teller, ended: Found, leased: Leased) -> ReservationFinalized:
+    """Which refusal says that it ended in its lease, though the books may not know it yet?"""
+    first = journals.read_at(teller.journal_of(ended.fence), ended.offset)
     state = "settled" if isinstance(first, records.Settled) else "released"
-    raise ReservationFinalized(id=ids.id_of("rsv", leased.reservation), state=state)
+    return ReservationFinalized(id=ids.id_of("rsv", leased.reservation), state=state)
 
 
 def _strictly(

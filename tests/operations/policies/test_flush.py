@@ -699,3 +699,12 @@ class TestBetweenTheLookAndTheLock:
         name = self.named(scribe, first)
         book(scribe, books=self.meanwhile(keeper, lambda: pay(name, usage=(1_200, 310))))
         assert sums_of(lease)[:4] == (2 * X, X - C, X + C, 0)
+
+    def test_a_release_that_another_host_booked_first_is_passed_by(self, scribe, tree, keeper):
+        lease = scribe.borrow(40_000_000)
+        sequence = scribe.allow(lease)
+        book(scribe, books=keeper)
+        let_go(self.named(scribe, sequence))
+        scribe.release(sequence)
+        assert book(scribe, books=keeper) == 1
+        assert AnswerLog.objects.count() == 1

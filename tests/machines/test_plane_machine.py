@@ -775,8 +775,11 @@ class PlaneMachine(RuleBasedStateMachine):
     @invariant()
     def p2_holds_in_every_memory_and_what_ended_is_not_open(self) -> None:
         for desk in self.desks:
-            for _, book in desk.teller.books.values():
+            for lease, (_, book) in desk.teller.books.items():
                 book.check()
+                # P7: a step of the wall clock makes no lease last longer.
+                since = max(desk.lent.setdefault(lease, self.at), desk.tended_at)
+                assert book.good_until <= since + loans.LEASE_TTL_S - loans.STOP_BEFORE_S
             named = sum(len(book.open) for _, book in desk.teller.books.values())
             mine = [each for each in self.oracle.calls.values() if each.worker is desk.model]
             # One that another worker ended is open here until that is told.
@@ -1059,6 +1062,26 @@ def test_a_release_that_the_web_form_booked_first_stops_no_books(world: None) ->
         step(machine, "release", key=key, where=WEB, by_token=True)
         step(machine, "release", key=key, where=0, by_token=False)
         step(machine, "book", host=0)
+    finally:
+        machine.teardown()
+
+
+@pytest.mark.parametrize("seconds", [-400, 400])
+def test_a_step_of_the_clock_over_midnight_opens_the_till_of_that_day(
+    world: None, seconds: int
+) -> None:
+    """Found by the machine: calls of yesterday were held in the budget of today."""
+    machine = PlaneMachine()
+    size = (1_200, 800)
+    try:
+        machine.found(company=60 * W, service=60 * W, support=60 * W, search=60 * W)
+        machine._pass(14.5 * 3_600 + (200 if seconds < 0 else -200))
+        for _ in range(2):
+            step(machine, "a_quiet_moment")
+            step(machine, "authorize", where=0, leaf="support", size=size, many=4, prompt=False)
+            step(machine, "step_the_clock", seconds=seconds)
+        step(machine, "authorize", where=0, leaf="support", size=size, many=4, prompt=False)
+        step(machine, "a_quiet_moment")
     finally:
         machine.teardown()
 

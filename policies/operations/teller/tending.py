@@ -16,7 +16,12 @@ from o10.access.keys import note_uses
 from o10.lease.book import Book, NotOpen
 from policies.operations.grant_lease import renew_leases
 from policies.operations.teller.known import know
-from policies.operations.teller.loans import LEASE_TTL_S, STOP_BEFORE_S, refill
+from policies.operations.teller.loans import (
+    LEASE_TTL_S,
+    SMALL_TTL_S,
+    STOP_BEFORE_S,
+    refill,
+)
 from policies.operations.teller.teller import Teller
 from policies.operations.teller.till import Till
 from policies.queries.backlog import get_booked_to
@@ -114,13 +119,16 @@ def _renew(teller: Teller, now: datetime) -> None:
     # Those that are here before it is asked: a lease granted meanwhile is not in the answer.
     books = list(teller.books.items())
     renewed = renew_leases(fence=teller.fence, ttl_s=LEASE_TTL_S, now=now)
-    for lease, (_, book) in books:
+    for lease, (till, book) in books:
         until = renewed.get(lease)
         if until is None:
             # The books closed it, or another took it for dead: it lends nothing any more.
             book.stop()
         else:
-            book.renew(begun + (until - now).total_seconds() - STOP_BEFORE_S)
+            # A wall clock that stepped back makes no lease last longer.
+            most = SMALL_TTL_S if till.small else LEASE_TTL_S
+            lasts = min((until - now).total_seconds(), most)
+            book.renew(begun + lasts - STOP_BEFORE_S)
 
 
 def _keep(teller: Teller, till: Till, at: float, now: datetime) -> None:

@@ -25,12 +25,15 @@ class Till:
     `book` is the lease that calls draw on, `names` makes the ids of its reservations; `retired`
     ones are given back as far as they are free and wait for their calls to end. `refill` is
     held by the one thread that borrows. `busy_until` = another transaction kept the tree
-    locked; nobody waits for it until then. `small` = of a scope below the use case. `wordings`
-    and `grounds` by terms (their identity), in the words of policy `version`.
+    locked; nobody waits for it until then. All periods of the path run from `begins` to `ends`:
+    a clock that steps back over midnight asks for another till. `small` = of a scope below the
+    use case. `wordings` and `grounds` by terms (their identity), in the words of policy
+    `version`.
     """
 
     place: Place
     cells: Cells
+    begins: datetime
     ends: datetime
     per_call_least: int
     run_limited: int
@@ -59,6 +62,7 @@ class Till:
         """Takes over the words of this policy; names and limits may differ."""
         self.version = version
         self.place = place
+        self.begins = max(period.start for period in place.periods)
         self.ends = min(period.end for period in place.periods)
         self.per_call_least = per_call_least(place)
         self.run_limited = has_run_limit(place)
@@ -71,6 +75,7 @@ def till_at(place: Place) -> Till:
     return Till(
         place=place,
         cells=cells_of(place),
+        begins=max(period.start for period in place.periods),
         ends=min(period.end for period in place.periods),
         per_call_least=per_call_least(place),
         run_limited=has_run_limit(place),

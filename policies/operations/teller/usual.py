@@ -39,7 +39,7 @@ def answer_usual(  # noqa: C901 - one look at each thing that may be unusual
     snapshot = known.policy.snapshot
     if till is None or till.version != snapshot.version:
         return None
-    if call.now >= till.ends or call.now >= until:
+    if not till.begins <= call.now < till.ends or call.now >= until:
         return None
     if not above < bound <= most:
         return None

@@ -33,6 +33,8 @@ TIGHT, TIGHT_CAP = 20, NANOS // 20
 """So many more users whose cap is so small that their calls are refused in the end."""
 CONNECTIONS = 16
 CHANGE_S = 5.0
+TOUCH_S = 120.0
+"""Whoever was not called by then is met for the first time in a measured round."""
 FEW_SLUG, MANY_SLUG = "ten-users", "many-users"
 
 
@@ -58,6 +60,7 @@ def compare(
     _add(scene, crowd, tight, cap=TIGHT_CAP)
     facts: dict[str, Any] = {"many: children": many, "many: frontier share": FRONTIER_SHARE}
     first = [_touch_all(running, each) for each in (few, crowd)]
+    facts["many: first calls of each child, per second"] = round(first[1].rate, 1)
     facts["many: first calls of each child, p50 us"] = round(first[1].p50_us, 1)
     facts["many: first calls of each child, p99 us"] = round(first[1].p99_us, 1)
     facts["many: first calls of each child, asked again"] = first[1].asked_again
@@ -148,12 +151,12 @@ def _spread(crowd: _Crowd, waits: "array[int]") -> Script:
 
 def _touch_all(running: Site, crowd: _Crowd) -> Sample:
     """The first call of each child at each worker: what a warm-up cannot leave out."""
-    todo = iter([user for user in crowd.users for _ in range(4)])
+    todo = iter([user for user in crowd.users for _ in range(2)])
 
     def make(waits: "array[int]") -> list[Script]:
         return [_each(crowd, todo, waits) for _ in range(CONNECTIONS)]
 
-    return measure(running, running[PLANE], make, seconds=600.0)
+    return measure(running, running[PLANE], make, seconds=TOUCH_S)
 
 
 def _exhaust(running: Site, crowd: _Crowd, users: Sequence[str]) -> None:

@@ -637,7 +637,7 @@ class PlaneMachine(RuleBasedStateMachine):
         desk.model.known = self.oracle.policy()
         desk.tended_at = self.at
 
-    @precondition(lambda self: len(self.oracle.calls) % 4 == 3)
+    @precondition(lambda self: len(self.oracle.calls) % 2 == 1)
     @rule(where=st.sampled_from((0, 1, 2)), torn=st.booleans(), answering=st.booleans())
     def crash(self, where, torn, answering) -> None:
         """A worker is gone between two statements; another one starts."""
@@ -661,7 +661,7 @@ class PlaneMachine(RuleBasedStateMachine):
         if answering:
             self._authorize(where, *self.bodies[request_id], request_id)
 
-    @precondition(lambda self: len(self.oracle.calls) % 6 == 5)
+    @precondition(lambda self: len(self.oracle.calls) % 3 == 2)
     @rule()
     def lose_a_host(self) -> None:
         """The second host burns down with its journals; another takes its place."""
@@ -891,7 +891,7 @@ def live(examples: int, steps: int, *, derandomize: bool, **more: Any) -> None:
 
 @pytest.mark.parametrize(
     ("examples", "steps", "derandomize"),
-    [(30, 30, True), pytest.param(400, 60, False, marks=pytest.mark.soak)],
+    [(25, 25, True), pytest.param(400, 60, False, marks=pytest.mark.soak)],
     ids=["the same lives each time", "new lives each time"],
 )
 def test_the_plane_and_the_oracle_agree(
@@ -900,8 +900,11 @@ def test_the_plane_and_the_oracle_agree(
     live(examples, steps, derandomize=derandomize)
     accepted = {name: many for name, many in tally.items() if many}
     print("\n", accepted)  # noqa: T201 - how much was accepted is the worth of this test
-    assert tally["allowed in a lease"] > 50, accepted
-    assert tally["settled"] + tally["released"] > 30, accepted
+    assert tally["allowed in a lease"] > 40, accepted
+    assert tally["settled"] + tally["released"] > 20, accepted
+    assert all(tally[each] for each in ("crashed", "host lost", "expired", "extended")), (
+        accepted
+    )
 
 
 # --- bugs that are put in, one at a time ----------------------------------------------------

@@ -1,4 +1,4 @@
-"""How do decisions enter? Through the web entry's verbs, answered from a till of each worker."""
+"""How do decisions enter? Through the web entry's verbs, answered from a till of a worker."""
 
 from django.conf import settings
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import blake2b
 from typing import TypeVar
 from uuid import UUID
 
@@ -43,6 +42,7 @@ from policies.operations.settle import settle as settle_strictly
 from policies.operations.teller.teller import (
     BY_STRICT,
     Teller,
+    end_key,
     fence_of,
     micros,
 )
@@ -92,7 +92,7 @@ def settle(teller: Teller, *, request: Settle, caller: Caller, now: datetime) ->
         _publish(teller, leased, BY_STRICT)
         return _strictly(teller, settle_strictly, request, caller, now)
     except BaseException:
-        teller.claims.abandon(_end_key(leased.reservation), fence=teller.fence)
+        teller.claims.abandon(end_key(leased.reservation), fence=teller.fence)
         raise
     _publish(teller, leased, offset)
     _after(teller, leased, now)
@@ -139,7 +139,7 @@ def release(teller: Teller, *, request: Release, caller: Caller, now: datetime) 
         _publish(teller, leased, BY_STRICT)
         return _strictly(teller, release_strictly, request, caller, now)
     except BaseException:
-        teller.claims.abandon(_end_key(leased.reservation), fence=teller.fence)
+        teller.claims.abandon(end_key(leased.reservation), fence=teller.fence)
         raise
     _publish(teller, leased, offset)
     _after(teller, leased, now)
@@ -249,7 +249,7 @@ def _leased(teller: Teller, reference: str, caller: Caller, now: datetime) -> Le
 
 def _claim_end(teller: Teller, leased: Leased) -> Found | None:
     """None = the ending of this reservation is ours to write."""
-    key = _end_key(leased.reservation)
+    key = end_key(leased.reservation)
     until = time.monotonic() + _PENDING_S
     while True:
         claimed = teller.claims.claim(key, fence=teller.fence, at_s=teller.second())
@@ -345,11 +345,7 @@ def _after(teller: Teller, leased: Leased, now: datetime) -> None:
 
 
 def _publish(teller: Teller, leased: Leased, offset: int) -> None:
-    teller.claims.publish(_end_key(leased.reservation), fence=teller.fence, offset=offset)
-
-
-def _end_key(reservation: UUID) -> bytes:
-    return blake2b(b"e|" + reservation.bytes, digest_size=16).digest()
+    teller.claims.publish(end_key(leased.reservation), fence=teller.fence, offset=offset)
 
 
 def _currency(teller: Teller) -> str:

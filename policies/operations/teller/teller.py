@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from o10.kernel import ids
 from o10.lease import journal as journals
 from o10.lease import records
 from o10.lease.book import Book
-from o10.lease.claims import Claims
+from o10.lease.claims import Claimed, Claims
 from o10.lease.journal import Journal
 from o10.wire.requests import Authorize
 from policies.core.snapshot import Place
@@ -166,12 +167,14 @@ class Teller:
     def named_in(self, reference: str) -> tuple[UUID, int] | None:
         """Which lease and number has the reservation with this public id, if it is ours?"""
         try:
-            found = self.named.get(ids.uuid_of(reference, "rsv").int)
+            return self.place_named(ids.uuid_of(reference, "rsv"))
         except ids.IdMalformed:
             return None
-        if found is None:
-            return None
-        return UUID(int=found & _UUID_BITS), found >> 128
+
+    def place_named(self, reservation: UUID) -> tuple[UUID, int] | None:
+        """Which lease and number has this reservation, if it is ours and open?"""
+        found = self.named.get(reservation.int)
+        return None if found is None else (UUID(int=found & _UUID_BITS), found >> 128)
 
     def name(self, reservation: int, lease: UUID, sequence: int) -> None:
         """Remembers where this reservation stands, so that its bare id finds it."""
@@ -205,6 +208,13 @@ class Teller:
         if till.book is not book and book.is_done:
             till.retired.pop(book.lease, None)
             self.books.pop(book.lease, None)
+
+    def claim_for_database(self, reservation: UUID) -> None:
+        """It ended outside: the database answers for it, whichever worker is asked."""
+        key = end_key(reservation)
+        claimed = self.claims.claim(key, fence=self.fence, at_s=self.second())
+        if claimed is Claimed.OURS:
+            self.claims.publish(key, fence=self.fence, offset=BY_STRICT)
 
     def booked(self, to: int, *, now: datetime) -> None:
         """The books are as far as this in our journal: what ended calls left is free again."""
@@ -251,6 +261,11 @@ class Teller:
         """Writes the last record and closes the journal."""
         self.journal.append(records.encode(records.Ended(at_us=micros(now))))
         self.journal.close()
+
+
+def end_key(reservation: UUID) -> bytes:
+    """Under which key is the ending of this reservation claimed on a host?"""
+    return blake2b(b"e|" + reservation.bytes, digest_size=16).digest()
 
 
 def micros(at: datetime) -> int:

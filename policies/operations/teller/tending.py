@@ -13,7 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from o10.access.keys import note_uses
-from o10.lease.book import Book, NotOpen
+from o10.lease.book import NotOpen
+from policies.operations.booked_call import reservation_of
 from policies.operations.grant_lease import renew_leases
 from policies.operations.teller.known import know
 from policies.operations.teller.loans import (
@@ -25,6 +26,7 @@ from policies.operations.teller.loans import (
 from policies.operations.teller.teller import Teller
 from policies.operations.teller.till import Till
 from policies.queries.backlog import get_booked_to
+from policies.queries.ended_calls import find_ended
 
 REFRESH_S = 0.5
 RENEW_S = 8.0
@@ -89,6 +91,8 @@ def _hear(teller: Teller, news: Mapping[str, Any], now: datetime) -> None:
     if news["k"] == "ended" and news["f"] == teller.fence:
         for lease, sequence, cost in news["e"]:
             _take_in(teller, UUID(lease), sequence, cost, now)
+    if news["k"] == "lost":
+        _catch_up(teller, now)
     if news["k"] == "booked" and news["f"] == teller.fence:
         teller.booked(news["to"], now=now)
     if news["k"] == "short":
@@ -101,6 +105,10 @@ def _take_in(
     teller: Teller, lease: UUID, sequence: int, cost: int | None, now: datetime
 ) -> None:
     """A call of ours that ended elsewhere: billed with `cost`, or out of the lease (None)."""
+    reservation = reservation_of(lease, sequence)
+    teller.named.pop(reservation.int, None)
+    # Whoever asks on this host from now on is answered from the database.
+    teller.claim_for_database(reservation)
     found = teller.books.get(lease)
     if found is None:
         return
@@ -112,6 +120,14 @@ def _take_in(
             book.hear(sequence, cost)
     if till.book is not book:
         teller.give_back(till, book, now=now)
+
+
+def _catch_up(teller: Teller, now: datetime) -> None:
+    """Nobody listened for a while: what became of our open calls stands in the books."""
+    for reservation, paid in find_ended([UUID(int=each) for each in list(teller.named)]):
+        place = teller.place_named(reservation)
+        if place is not None:
+            _take_in(teller, *place, paid, now)
 
 
 def _renew(teller: Teller, now: datetime) -> None:
@@ -152,8 +168,3 @@ def _keep(teller: Teller, till: Till, at: float, now: datetime) -> None:
             refill(teller, till, worst=till.pace.dearest, now=now)
         finally:
             till.refill.release()
-
-
-def _books_of(till: Till) -> list[Book]:
-    current = [till.book] if till.book is not None else []
-    return [*current, *till.retired.values()]

@@ -31,7 +31,7 @@ from policies.core.decide import decide
 from policies.core.question import Left
 from policies.core.till import own
 from policies.models import DecisionLog, Lease, LeaseHolder, Reservation
-from policies.operations.booked_call import reservation_of
+from policies.operations.booked_call import hold_of, reservation_of
 from policies.operations.open_holder import (
     host_of,
     journal_name,
@@ -566,3 +566,62 @@ def test_what_is_booked_is_learned_even_when_no_notice_came(teller, clock):
     assert not teller.is_far_ahead()
     clock.at += 31
     assert teller.is_far_ahead()
+
+
+def test_a_holder_that_was_not_told_learns_from_the_books_what_ended(teller):
+    answers = [at_counter(teller) for _ in range(12)]
+    places = [teller.named_in(answer["reservation"]["id"]) for answer in answers]
+    # Two calls of one lease: one ended in it at 5,000,000, one left it with its money.
+    (lease, first), second = next(
+        (place, other)
+        for place in places
+        for other_place in places
+        for other in [other_place[1]]
+        if place != other_place and place[0] == other_place[0]
+    )
+    book = teller.books[lease][1]
+    for sequence, state, inside, settled in (
+        (first, "settled", lease, 5_000_000),
+        (second, "expired", None, 0),
+    ):
+        row_of(teller, lease, sequence, state=state, inside=inside, settled=settled)
+    held = sum(book.open.values())
+    policies.Rounds().tend(teller, told=[{"k": "lost"}], now=NOW)
+    assert first not in book.open
+    assert second not in book.open
+    assert sum(book.open.values()) == held - 2 * 15_000_000
+    assert (book.settled, book.dropped) == (5_000_000, 15_000_000)
+    check_books(teller)
+    # The database answers for it now, and has no more to say than the row.
+    with pytest.raises(ReservationFinalized):
+        token = answers[places.index((lease, first))]["reservation"]["token"]
+        settle_at(teller, token, attempt=2)
+
+
+def row_of(
+    teller: Teller, lease: UUID, sequence: int, *, state: str, inside: UUID | None, settled: int
+) -> None:
+    """The row that the bookkeeper would have written of such a call."""
+    path = teller.journal_of(teller.fence)
+    reserved = journals.read_at(path, sequence)
+    grounds = journals.read_at(path, reserved.grounds)
+    hold = hold_of(reserved=reserved, grounds=grounds, sequence=sequence)
+    fields = {name: getattr(hold, name) for name in hold.__slots__}
+    for ours, column in (
+        ("holds", "held"),
+        ("amount", "amount_nanos"),
+        ("open", "open_nanos"),
+        ("settled", "settled_nanos"),
+    ):
+        fields[column] = fields.pop(ours)
+    fields |= {
+        "state": state,
+        "lease": inside,
+        "sequence": sequence,
+        "path_ids": list(hold.path_ids),
+        "path_periods": list(hold.path_periods),
+        "open_nanos": 0 if state == "settled" else hold.open,
+        "settled_nanos": settled,
+        "decision_id": hold.id,
+    }
+    Reservation.objects.create(**fields)

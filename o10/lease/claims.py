@@ -149,6 +149,15 @@ class Claims:
                 begin += slot * _KEY_BYTES
                 self._map[begin : begin + _KEY_BYTES] = key
                 words[at + _TIMES] = at_s
+                if answer is not None:
+                    try:
+                        offset = answer()
+                    except BaseException:
+                        self._wipe(at)
+                        raise
+                    if offset:
+                        words[at + _OFFSETS] = offset + 1
+                        return Claimed.ANSWERED
                 self._mine[key] = at
                 return Claimed.OURS
             finally:

@@ -56,6 +56,32 @@ def test_the_first_claims_and_the_second_finds_first_pending_then_answered(opene
     assert first.claim(key_of(1), fence=1, at_s=NOW) == found
 
 
+def test_an_answer_at_once_is_published_with_its_claim(opened):
+    first, second = opened(), opened()
+    told = first.claim(key_of(1), fence=1, at_s=NOW, answer=lambda: 310)
+    assert told is Claimed.ANSWERED
+    again = second.claim(key_of(1), fence=2, at_s=NOW, answer=lambda: pytest.fail("twice"))
+    assert again == Found(1, 310)
+
+
+def test_without_an_answer_at_once_the_key_is_ours_to_answer(opened):
+    claims = opened()
+    assert claims.claim(key_of(1), fence=1, at_s=NOW, answer=lambda: 0) is Claimed.OURS
+    assert claims.publish(key_of(1), fence=1, offset=310)
+    assert claims.claim(key_of(1), fence=2, at_s=NOW) == Found(1, 310)
+
+
+def test_an_answer_at_once_that_fails_leaves_the_key_to_anybody(opened):
+    claims = opened()
+
+    def fails():
+        raise Unavailable
+
+    with pytest.raises(Unavailable):
+        claims.claim(key_of(1), fence=1, at_s=NOW, answer=fails)
+    assert claims.claim(key_of(1), fence=2, at_s=NOW) is Claimed.OURS
+
+
 def test_an_abandoned_key_is_anybodys_again(opened):
     first, second = opened(), opened()
     first.claim(key_of(1), fence=1, at_s=NOW)

@@ -161,6 +161,8 @@ def do(
     book = kind(lease=LEASE, granted=state[0], good_until=1.0, reuse=world.reuse)
     book.free, book.open, book.waiting = state[1], dict(state[2]), state[4]
     book._ended = {each: _Ended(*ended) for each, ended in state[3]}
+    # What is given back already is given back again at no cost: all of them may be new.
+    book._fresh = list(book._ended)
     book.settled, book.given_back, book.dropped = state[5:8]
     if state[8]:
         book.stop()

@@ -3,7 +3,7 @@
 Whoever ends a reservation claims it first, so that on one host it ends once. What is not a
 plain ending (a further attempt, an extend, a hold that is late or whose holder is gone) goes
 the strict way: the reservation leaves its lease and becomes a hold of its own.
-Source: decision-plane.md section 8; docs/algorithms/lease-endings.md.
+Source: decision-plane.md section 8; docs/algorithms/leases.md.
 """
 
 import time

@@ -6,6 +6,8 @@ import pytest
 
 from policies.plane import keeper as keepers
 
+from .conftest import Way, unreachable
+
 
 class Journal:
     def __init__(self, position: int) -> None:
@@ -74,3 +76,23 @@ def test_a_worker_that_ends_closes_both_tills(keeper):
     keeper.stop()
     assert first.closed
     assert second.closed
+
+
+class KnowsNobody:
+    """A keeper whose till has not heard of any key yet."""
+
+    teller = None
+    keys: dict[bytes, Any] = {}
+
+
+def test_a_key_made_a_moment_ago_is_looked_up_in_the_database(
+    company: Any, secret: Any
+) -> None:
+    from o10.problems import render_problem
+    from policies.plane.app import PlaneApp
+
+    app = PlaneApp(unreachable, render_problem, keeper=KnowsNobody())
+    call = {"use_case": "support", "model": "gpt-x", "input_tokens": 5}
+    assert Way(app, secret()).post("authorize:dry-run", call).status == 200
+    stranger = Way(app, "o10_" + "S" * 43).post("authorize:dry-run", call)
+    assert (stranger.status, stranger.told["code"]) == (401, "unauthorized")

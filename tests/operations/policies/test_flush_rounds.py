@@ -16,7 +16,7 @@ from django.db import connection, connections
 from o10.lease.journal import read_at
 from policies.facade import check_conservation
 from policies.models import Lease, LeaseHolder, Reservation
-from policies.operations import close_holder
+from policies.operations import book_alone, bookkeeper, close_holder
 from policies.operations import run_books as module
 from policies.operations.run_books import Rounds, run_books
 from policies.queries.backlog import backlog_at
@@ -28,6 +28,13 @@ from .scribe import Scribe
 
 X, C = 15_000_000, 7_650_000
 PATIENCE_S = 20.0
+
+
+@pytest.fixture(autouse=True)
+def fresh_loggers(monkeypatch) -> None:
+    """A logger that was used before keeps its form, whatever a test wants to hear."""
+    for each in (book_alone, bookkeeper, module):
+        monkeypatch.setattr(each, "_log", structlog.get_logger("policies.books"))
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ class View:
     """What stood in the balances of a path at the last look, and what follows from it?
 
     Shape: `levels` root first: left (None where there is no cap), held, and settled and cap as
-    text. `passed` is how many
-    soft thresholds each level has passed as long as the exposure differs from the one seen by
-    at least `soft_least` and less than `soft_most`. `binding` is the level with least left.
+    text. `passed` is how many soft thresholds each level has passed as long as the exposure
+    differs from the one seen by at least `soft_least` and less than `soft_most`. `binding` is
+    the level with least left.
     """
 
     path: tuple[Balance, ...]

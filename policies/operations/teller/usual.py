@@ -19,8 +19,6 @@ from policies.operations.teller.known import Known
 from policies.operations.teller.teller import Answered, Call, Teller, micros
 
 _encode_json = msgspec.json.Encoder().encode
-FIELDS = ("id", "token", "worst", "nanos", "output", "expires")
-"""The values of an answer that change with every call; those of levels follow them."""
 
 
 def answer_usual(  # noqa: C901 - one look at each thing that may be unusual
@@ -28,6 +26,7 @@ def answer_usual(  # noqa: C901 - one look at each thing that may be unusual
 ) -> Answered | None:
     """What is answered? None = this call is decided in full."""
     request = call.request
+    # Whatever a check looks at beside the tokens stands in this key, or its call has no terms.
     found = teller.terms.get(
         (call.caller.key_id, request.use_case, request.model, request.venue, request.region)
     )

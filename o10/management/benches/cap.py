@@ -42,6 +42,8 @@ SERVING_S = 2.5
 """A worker that is older is not just importing."""
 CLIENTS = 50
 PAUSE_S = 0.02
+HEARD_S = 1.0
+"""A change of policy reaches every worker in less."""
 RETRIES = 60
 RECONCILED_S = 30.0
 
@@ -137,6 +139,9 @@ class _Judge:
     def _call(self, cap: int, max_output_tokens: int | None) -> Call:
         slug = f"cap-{next(self.number)}"
         open_use_case(self.scene, slug, nanos=cap)
+        # Until a worker has heard of the new envelope, within a second, its calls are held by
+        # the one above, as they were before: they would not count against this cap.
+        time.sleep(HEARD_S)
         return Call(
             key=self.scene.key,
             use_case=slug,

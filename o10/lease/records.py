@@ -13,7 +13,6 @@ from typing import Final
 import msgspec
 
 FORMAT = 1
-NO_LEASE = bytes(16)
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):

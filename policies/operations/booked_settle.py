@@ -17,7 +17,6 @@ from ledger import facade as ledger
 from o10.kernel import ids
 from o10.kernel.errors import Corrupt, Missing
 from o10.lease.records import Settled
-from o10.wire.reasons import SettleFlag
 from o10.wire.requests import Settle
 from policies.core.record import exact
 from policies.operations.booked_call import settle_uid
@@ -25,7 +24,7 @@ from policies.operations.numbering import Numbering, place_of
 from policies.operations.price_attempt import NOTHING_USED, Bill, price_attempt
 from policies.operations.questions import Numbers
 from policies.operations.reservations import Hold
-from policies.operations.settle import MARKS, attempt_hash
+from policies.operations.settle import attempt_hash, flags_of
 
 _REQUEST: Final = msgspec.json.Decoder(Settle).decode
 
@@ -130,7 +129,7 @@ def settle_of(attempt: Attempt, *, now: datetime, **fields: Any) -> ledger.Draft
         decision=hold.decision,
         reservation=hold.id,
         attempt=request.attempt,
-        flags=_flags(attempt, marks),
+        flags=flags_of(attempt.bill, attempt.request, marks),
         doc=attempt.doc,
         ref=request.provider_request_id or "",
         **fields,
@@ -167,18 +166,3 @@ def _numbers(
         return Numbers(actor, hold.dims_id, hold.offer_id, hold.venue_id, hold.model_id)
     served = numbering.offer(place_of(bill.rated.key), actor, now=now)
     return Numbers(actor, hold.dims_id, *served)
-
-
-def _flags(attempt: Attempt, marks: ledger.Flag) -> int:
-    bill, request = attempt.bill, attempt.request
-    for flag in bill.flags:
-        marks |= MARKS.get(flag, ledger.Flag(0))
-    if bill.edge:
-        marks |= ledger.Flag.EDGE_CACHE_HIT
-    estimated = SettleFlag.USAGE_ESTIMATED in bill.flags
-    return ledger.pack_flags(
-        basis=ledger.Basis.ESTIMATED if estimated else ledger.Basis.MEASURED,
-        purpose=ledger.Purpose[request.purpose.name],
-        finish=ledger.Finish[request.status.name],
-        marks=marks,
-    )

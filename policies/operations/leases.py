@@ -30,9 +30,6 @@ policy_version, granted_at, expires_at
 """
 READ_LEASES = f"SELECT {_COLUMNS} FROM lease WHERE id = ANY(%s::uuid[])"
 LOCK_LEASES = READ_LEASES + " ORDER BY id FOR UPDATE"
-READ_LEASES_OF = f"""
-SELECT {_COLUMNS} FROM lease WHERE fence = %s AND state IN ('open', 'draining') ORDER BY id
-"""
 
 # The state follows the sums: policies.core.lending.state_after says the same.
 CHANGE_LEASES = """
@@ -209,11 +206,6 @@ def lock_lease(lease: UUID) -> LeaseRow:
     Raises: LeaseMissing (`lease_missing`).
     """
     return lock_leases([lease])[lease]
-
-
-def leases_of(fence: int) -> list[LeaseRow]:
-    """Which leases does this holder still have? Open and draining, by id, without a lock."""
-    return [_lease(row) for row in statements.rows(READ_LEASES_OF, [fence])]
 
 
 def lent_until(envelope_id: int) -> datetime | None:

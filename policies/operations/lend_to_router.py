@@ -40,7 +40,7 @@ from policies.operations.grant_lease import Lent, grant_lease
 from policies.operations.open_holder import open_holder, this_host
 from policies.operations.questions import Asked, ask
 from policies.operations.teller.look import look_at
-from policies.operations.teller.samples import sample_of
+from policies.operations.teller.samples import grounds_of, sample_of
 from policies.operations.teller.teller import lease_id, micros
 from policies.operations.teller.wording import Wording, wording_of
 from policies.operations.token_keys import router_secret, signing_key
@@ -266,7 +266,7 @@ def _terms(
         defaulted=defaulted[0],
         defaulted_fields=defaulted[1],
         brackets=_brackets(asked, terms, prices, now),
-        grounds=records.encode(_grounds(asked, terms, caller)),
+        grounds=records.encode(grounds_of(asked, caller, number=0)),
     )
 
 
@@ -343,37 +343,6 @@ def _brackets(
             )
         )
     return tuple(found)
-
-
-def _grounds(asked: Asked, terms: Terms, caller: Caller) -> records.Grounds:
-    place, price = asked.place, terms.price
-    if place is None:
-        raise LookupError("terms have a place")
-    snapshot = asked.policy.snapshot
-    return records.Grounds(
-        number=0,
-        caller=caller.key_id,
-        actor=caller.actor,
-        currency=asked.policy.currency,
-        use_case=terms.rule.id,
-        use_case_slug=terms.rule.slug,
-        department_slug=terms.rule.department_slug,
-        mode=terms.rule.mode,
-        root=asked.cells.root,
-        path_ids=asked.cells.envelopes,
-        path_publics=tuple(each.public for each in place.path),
-        path_names=tuple(each.name for each in place.path),
-        path_starts_us=tuple(micros(period.start) for period in place.periods),
-        path_ends_us=tuple(micros(period.end) for period in place.periods),
-        offer=price.offer,
-        venue=price.venue,
-        model=price.model,
-        region=price.region or "",
-        tier=price.tier,
-        price_version=price.price_version,
-        policy_version=snapshot.version,
-        policy_hash=snapshot.hash,
-    )
 
 
 def _edges(prices: ledger.PriceState, asked: Asked) -> tuple[datetime, ...]:

@@ -236,7 +236,7 @@ def _in_lease(
         unsettled_nanos=-parts.covered if late else 0,
         reserved_nanos=hold.amount if attempt.request.final else 0,
         env_version=version if bare and cost else 0,
-        flags=_flags(attempt, marks),
+        flags=flags_of(attempt.bill, attempt.request, marks),
     )
     drafts = [draft]
     if parts.excess and not bare:
@@ -262,7 +262,9 @@ def _drafts(
             kind=ledger.Kind.USAGE,
             amount_nanos=parts.cost,
             env_version=version if parts.cost else 0,
-            flags=_flags(attempt, ledger.Flag.UNGUARDED | ledger.Flag.SHADOW_MODE),
+            flags=flags_of(
+                attempt.bill, attempt.request, ledger.Flag.UNGUARDED | ledger.Flag.SHADOW_MODE
+            ),
         )
         return [draft], Move(settled=parts.cost, unguarded=parts.cost)
     late = hold.state in ("expired", "written_off")
@@ -276,7 +278,7 @@ def _drafts(
             kind=ledger.Kind.SETTLE,
             amount_nanos=parts.cost,
             env_version=version if parts.cost else 0,
-            flags=_flags(attempt, marks),
+            flags=flags_of(attempt.bill, attempt.request, marks),
         )
         return [draft], Move(settled=parts.cost, unguarded=parts.cost)
     held, unsettled = (0, -parts.freed) if late else (-parts.freed, 0)
@@ -290,7 +292,9 @@ def _drafts(
         unsettled_nanos=unsettled,
         reserved_nanos=hold.amount if attempt.request.final else 0,
         env_version=version if parts.covered != parts.freed else 0,
-        flags=_flags(attempt, ledger.Flag.LATE_SETTLE if late else ledger.Flag(0)),
+        flags=flags_of(
+            attempt.bill, attempt.request, ledger.Flag.LATE_SETTLE if late else ledger.Flag(0)
+        ),
     )
     drafts = [draft]
     if parts.excess:
@@ -343,8 +347,8 @@ def _entry(attempt: BilledAttempt, hold: Hold, uid: UUID, **fields: object) -> l
     )
 
 
-def _flags(attempt: BilledAttempt, marks: ledger.Flag) -> int:
-    bill, request = attempt.bill, attempt.request
+def flags_of(bill: Bill, request: Settle, marks: ledger.Flag) -> int:
+    """Which flags has the entry of this attempt, beside `marks`?"""
     for flag in bill.flags:
         marks |= MARKS.get(flag, ledger.Flag(0))
     if bill.edge:

@@ -198,7 +198,7 @@ def _allow(teller: Teller, call: Call, ruled: _Ruled, till: Till) -> Answered | 
         if not book.reserve(worst.nanos, at=call.mono):
             return None
         try:
-            grounds = write_grounds(teller, asked, call.caller, known)
+            grounds = write_grounds(teller, asked, call.caller)
             offset = teller.journal.position
             reservation = reservation_of(book.lease, offset)
             promise = token.ReservationToken(

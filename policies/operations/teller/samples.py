@@ -56,20 +56,25 @@ def learn_from(teller: Teller, asked: Asked, caller: Caller, till: Till, known: 
         return
     with teller.journal.lock:
         if id(terms) not in till.grounds:
-            till.grounds[id(terms)] = write_grounds(teller, asked, caller, known)
+            till.grounds[id(terms)] = write_grounds(teller, asked, caller)
     till.wordings[form] = wording_of(
         lambda: sample_of(asked, till.place, view, terms, defaulted)
     )
 
 
-def write_grounds(teller: Teller, asked: Asked, caller: Caller, known: Known) -> int:
+def write_grounds(teller: Teller, asked: Asked, caller: Caller) -> int:
     """Where does the journal say on which grounds such calls are decided? Hold its lock."""
+    grounds = grounds_of(asked, caller, number=teller.journal.position)
+    return teller.journal.append(records.encode(grounds))
+
+
+def grounds_of(asked: Asked, caller: Caller, *, number: int) -> records.Grounds:
+    """On which grounds is such a call decided? `number` is where the record will stand."""
     rule, price, place = asked.rule, asked.question.price, asked.place
     if rule is None or price is None or place is None:
         raise LookupError("an allowed call has a rule, a price and a place")
-    offset = teller.journal.position
-    grounds = records.Grounds(
-        number=offset,
+    return records.Grounds(
+        number=number,
         caller=caller.key_id,
         actor=caller.actor,
         currency=asked.policy.currency,
@@ -89,10 +94,9 @@ def write_grounds(teller: Teller, asked: Asked, caller: Caller, known: Known) ->
         region=price.region or "",
         tier=price.tier,
         price_version=price.price_version,
-        policy_version=known.policy.snapshot.version,
-        policy_hash=known.policy.snapshot.hash,
+        policy_version=asked.policy.snapshot.version,
+        policy_hash=asked.policy.snapshot.hash,
     )
-    return teller.journal.append(records.encode(grounds))
 
 
 def allowed_answer(

@@ -25,6 +25,11 @@ PREFIXES: Final = {
     "usr": "person",
     "lse": "lease",
     "apr": "approval",
+    "kil": "kill criterion",
+    "alt": "alert",
+    "alr": "alert rule",
+    "chn": "alert channel",
+    "msg": "message to an alert channel",
 }
 """Every prefix in use and what it names."""
 

@@ -3,9 +3,21 @@
 Every model stands in exactly one of the two lists; a test attacks the append-only ones.
 """
 
+from policies.models.alert import (
+    Alert,
+    AlertAttempt,
+    AlertChannel,
+    AlertDelivery,
+    AlertRule,
+    AlertSnooze,
+    ChangeSighting,
+    SignedChange,
+    WatchCursor,
+)
 from policies.models.balance import EnvelopeBalance, EnvelopeTree
 from policies.models.decision_log import AnswerLog, DecisionLog, DenialFold
 from policies.models.envelope import Envelope, EnvelopeVersion
+from policies.models.kill import KillCriterion, KillEvent, KillVersion, ThrottleMinute
 from policies.models.lease import Lease, LeaseHolder
 from policies.models.organisation import Organisation
 from policies.models.policy import PolicyVersion, TokenKey
@@ -13,11 +25,15 @@ from policies.models.reservation import Reservation
 from policies.models.use_case import Department, UseCase
 
 APPEND_ONLY = (
+    "policies_alert_attempt",
     "policies_answer_log",
     "policies_decision_log",
     "policies_denial_fold",
     "policies_envelope_version",
+    "policies_kill_event",
+    "policies_kill_version",
     "policies_policy_version",
+    "policies_signed_change",
     "policies_token_key",
 )
 """Tables on which the application's database role may only SELECT and INSERT."""
@@ -32,13 +48,28 @@ MUTABLE = (
     "reservation",
     "lease",
     "lease_holder",
+    "policies_alert_rule",
+    "policies_alert_channel",
+    "policies_alert",
+    "policies_alert_snooze",
+    "policies_alert_delivery",
+    "policies_change_sighting",
+    "policies_watch_cursor",
 )
-"""Definitions (their history is in the version tables) and caches of the ledger."""
+"""Definitions (their history is in version tables or entries), caches of the ledger, and the
+life of alerts: raised, told, acknowledged, resolved."""
 
 __all__ = [
     "APPEND_ONLY",
     "MUTABLE",
+    "Alert",
+    "AlertAttempt",
+    "AlertChannel",
+    "AlertDelivery",
+    "AlertRule",
+    "AlertSnooze",
     "AnswerLog",
+    "ChangeSighting",
     "DecisionLog",
     "DenialFold",
     "Department",
@@ -51,6 +82,8 @@ __all__ = [
     "Organisation",
     "PolicyVersion",
     "Reservation",
+    "SignedChange",
     "TokenKey",
     "UseCase",
+    "WatchCursor",
 ]

@@ -1,5 +1,6 @@
 """Which names of the ledger may other apps and the doors use?"""
 
+from ledger.core.allocation_mark import ALLOCATED, allocation_meaning
 from ledger.core.corrections import REVERSIBLE, NotReversible
 from ledger.core.document import canonical_json, document_hash
 from ledger.core.entry import (
@@ -31,7 +32,7 @@ from ledger.operations.append import (
     claim,
 )
 from ledger.operations.copy_streams import Streams, copy_streams, synthetic_entry
-from ledger.operations.correct import AlreadyReversed, reverse
+from ledger.operations.correct import AlreadyReversed, reverse, with_versions
 from ledger.operations.create_ledger import create_ledger
 from ledger.operations.export_bundle import Exported, export_bundle
 from ledger.operations.funnel import Mode, ReplayedEntry, Written, write
@@ -66,6 +67,7 @@ from ledger.operations.verify_ledger import verify_ledger
 from ledger.operations.verify_walk import Audit
 from ledger.operations.write_price_version import SYSTEM
 from ledger.queries.audit_rows import plan_walks
+from ledger.queries.cost_rows import CostRow, list_cost_rows
 from ledger.queries.database_clock import measure_clock_offset
 from ledger.queries.decision_words import (
     DecisionQuery,
@@ -159,6 +161,11 @@ from ledger.queries.stated import StatedCap, stated_caps, sum_taken_by_reservati
 from ledger.queries.strays import Stray, Sweep, count_strays, sweep_strays
 
 __all__ = [
+    "ALLOCATED",
+    "CostRow",
+    "allocation_meaning",
+    "list_cost_rows",
+    "with_versions",
     "stale_after",
     "offers_meant",
     "ladder_of",

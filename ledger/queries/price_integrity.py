@@ -10,13 +10,21 @@ from dataclasses import dataclass
 from django.db import connection
 
 from ledger.core.entry import Kind
-from ledger.core.price_digest import alias_line, digest_of, rule_line, withdrawal_line
+from ledger.core.fx import FxRate
+from ledger.core.price_digest import (
+    alias_line,
+    digest_of,
+    fx_line,
+    rule_line,
+    withdrawal_line,
+)
 from ledger.core.price_terms import OfferKey, PriceRule
 from ledger.queries.ledgers import COMPANY_LEDGER
 from ledger.queries.prices import compile_state
 
 _VERSIONS = "SELECT version, digest FROM ledger_price_version ORDER BY version"
 _ALIASES = "SELECT since_id, venue, alias, model FROM ledger_price_alias"
+_FX = "SELECT since_id, currency, rate, rate_date, source, evidence FROM ledger_fx_rate"
 _ENDS = "SELECT version_id, rule_id, ended_at FROM ledger_price_withdrawal"
 _ENTRIES = """
 SELECT e.price_version, convert_from(d.body, 'UTF8')::jsonb ->> 'after'
@@ -65,7 +73,7 @@ def find_altered_prices(*, ledger_id: int = COMPANY_LEDGER) -> PriceFinding | No
 def _lines(newest: int) -> dict[int, list[str]]:
     rules: dict[int, tuple[OfferKey, PriceRule]] = {}
     lines: dict[int, list[str]] = defaultdict(list)
-    for key, offer in compile_state(version=newest, digest=b"").book.offers.items():
+    for key, offer in compile_state(version=newest, digest=b"").stated.offers.items():
         for rule in offer.rules:
             rules[rule.rule_id] = (key, rule)
             lines[rule.version].append(rule_line(key, rule))
@@ -73,6 +81,12 @@ def _lines(newest: int) -> dict[int, list[str]]:
         cursor.execute(_ALIASES)
         for version, *alias in cursor.fetchall():
             lines[version].append(alias_line(*alias))
+        cursor.execute(_FX)
+        for version, currency, rate, day, source, evidence in cursor.fetchall():
+            fx = FxRate(
+                currency=currency, rate=rate, rate_date=day, source=source, evidence=evidence
+            )
+            lines[version].append(fx_line(fx))
         cursor.execute(_ENDS)
         for version, rule_id, ended_at in cursor.fetchall():
             lines[version].append(withdrawal_line(*rules[rule_id], ended_at))

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
+from ledger.core.fx import FxRate, by_currency, in_our_currency
 from ledger.core.offer_names import (
     SERVED_TIERS,
     ModelUnknown,
@@ -41,6 +42,7 @@ from ledger.core.pricing import (
     find_rates,
     ladder_at,
 )
+from ledger.queries.ledgers import COMPANY_LEDGER
 from o10.kernel.errors import NotFound
 from o10.kernel.usage import Nesting
 
@@ -71,6 +73,11 @@ FROM ledger_price_rate t JOIN ledger_price_rule r ON r.id = t.rule_id
 WHERE r.version_id <= %s ORDER BY t.rule_id, t.meter, t.above_tokens
 """
 _ALIASES = "SELECT venue, alias, model FROM ledger_price_alias WHERE since_id <= %s"
+_FX = """
+SELECT currency, rate, rate_date, source, evidence, since_id FROM ledger_fx_rate
+WHERE since_id <= %s ORDER BY id
+"""
+_CURRENCY = "SELECT currency FROM ledger_ledger WHERE id = %s"
 _LISTED = """
 SELECT max(recorded_at) FROM ledger_price_version WHERE change = 'catalogue' AND version <= %s
 """
@@ -81,10 +88,16 @@ _Mark = tuple[str, int, bytes, int | None]
 
 @dataclass(frozen=True, slots=True)
 class PriceState:
-    """Which book and names hold together? One version of both, and the names met so far."""
+    """Which book and names hold together? One version of both, and the names met so far.
+
+    Shape: `book` prices in the ledger's currency; `stated` has the same rules as they were
+    written, each in its own; `fx` are the rates of that version by currency, oldest first.
+    """
 
     book: PriceBook
     names: OfferNames
+    stated: PriceBook = EMPTY_BOOK
+    fx: Mapping[str, tuple[FxRate, ...]] = field(default_factory=dict)
     resolved: dict[tuple[str | None, str, str | None, str | None], OfferKey] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -326,8 +339,34 @@ def compile_state(*, version: int, digest: bytes) -> PriceState:
         aliases = cursor.fetchall()
         cursor.execute(_LISTED, [version])
         listed_at = cursor.fetchone()[0]
-    book = compile_book(version=version, digest=digest, offers=offers, listed_at=listed_at)
-    return PriceState(book, index_names(offers=book.offers, aliases=aliases))
+        cursor.execute(_FX, [version])
+        fx = by_currency(
+            FxRate(
+                currency=currency,
+                rate=rate,
+                rate_date=day,
+                source=source,
+                evidence=evidence,
+                since=since,
+            )
+            for currency, rate, day, source, evidence, since in cursor.fetchall()
+        )
+        cursor.execute(_CURRENCY, [COMPANY_LEDGER])
+        ours = cursor.fetchone()
+    about = {"version": version, "digest": digest, "listed_at": listed_at}
+    stated = compile_book(offers=offers, **about)
+    book = stated
+    if fx and ours is not None:
+        book = compile_book(offers=[_ours(each, ours[0], fx) for each in offers], **about)
+    return PriceState(book, index_names(offers=book.offers, aliases=aliases), stated, fx)
+
+
+def _ours(offer: Offer, currency: str, fx: Mapping[str, tuple[FxRate, ...]]) -> Offer:
+    """The offer with every card in the ledger's currency; the same one where all of them are."""
+    if all(rule.card.currency == currency for rule in offer.rules):
+        return offer
+    rules = in_our_currency(offer.rules, currency=currency, rates=fx)
+    return Offer(key=offer.key, rules=rules, context_window=offer.context_window)
 
 
 def _state(mark: _Mark) -> PriceState:

@@ -13,6 +13,8 @@ from typing import Final
 
 from django.db import connection
 
+from ledger.core.allocation_mark import ALLOCATED, allocation_meaning
+from ledger.core.document import canonical_json, document_hash
 from ledger.core.rollup import CLASS_OF_KIND, KindClass
 from o10.kernel.errors import FieldError, ValidationFailed
 from o10.kernel.money import Nanos
@@ -85,6 +87,10 @@ _AMOUNTS: Final = (
     "tok_reasoning",
 )
 _CELL: Final = "bucket, use_case_id, envelope_id, venue_id, model_id, kind_class"
+_SHARED: Final = [document_hash(canonical_json(allocation_meaning(each))) for each in ALLOCATED]
+_NO_ALLOCATION: Final = """AND dims_id <> ALL(ARRAY(
+    SELECT number FROM ledger_registry
+    WHERE ledger_id = %(ledger)s AND domain = 'dims' AND body_hash = ANY(%(shared)s)))"""
 _DENIED: Final = int(KindClass.DENIAL)
 _CLASSES: Final = (
     "CASE e.kind "
@@ -123,8 +129,12 @@ def sum_spend(
     as_of: int,
     use_case_ids: Sequence[int] | None = None,
     envelope_ids: Sequence[int] | None = None,
+    with_allocations: bool = False,
 ) -> list[SpendRow]:
     """What was spent on days [start, end) of the ledger's zone, as known at `as_of`?
+
+    `with_allocations` adds the lines that share out what the company pays beside inference:
+    they belong to fully loaded cost, not to Spent.
 
     Shape: one row for each group that has a spend, a call or a denial, ordered by its keys.
     One statement, so that cells and seal belong together even while the sealer runs.
@@ -134,6 +144,7 @@ def sum_spend(
     served = f"FILTER (WHERE kind_class <> {_DENIED})"
     scope = "" if use_case_ids is None else "AND use_case_id = ANY(%(use_cases)s)"
     scope += "" if envelope_ids is None else " AND envelope_id = ANY(%(envelopes)s)"
+    scope += "" if with_allocations else _NO_ALLOCATION
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
@@ -160,6 +171,7 @@ def sum_spend(
                 "as_of": as_of,
                 "use_cases": list(use_case_ids or ()),
                 "envelopes": list(envelope_ids or ()),
+                "shared": _SHARED,
             },
         )
         found = cursor.fetchall()
@@ -171,12 +183,13 @@ def _cells(scope: str) -> str:
     """All day cells, and the entries after the position taken back out of them."""
     taken_back = ", ".join(f"-e.{name}" for name in _AMOUNTS)
     return f"""
-        SELECT {_CELL}, {", ".join(_AMOUNTS)} FROM rollup_day
+        SELECT {_CELL}, {", ".join(_AMOUNTS)}, dims_id FROM rollup_day
         WHERE ledger_id = %(ledger)s AND bucket >= %(start)s AND bucket < %(end)s {scope}
         UNION ALL
         SELECT * FROM (
             SELECT (e.effective_at AT TIME ZONE %(zone)s)::date AS bucket, e.use_case_id,
-                   e.envelope_id, e.venue_id, e.model_id, {_CLASSES} AS kind_class, {taken_back}
+                   e.envelope_id, e.venue_id, e.model_id, {_CLASSES} AS kind_class,
+                   {taken_back}, e.dims_id
             FROM ledger_seal s
             JOIN ledger_entry e ON e.id = s.entry_id AND e.recorded_at = s.recorded_at
             WHERE s.ledger_id = %(ledger)s AND s.seq > %(as_of)s AND s.seq <= (

@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from ledger.core.price_terms import OfferKey, PriceRule, RateCard
+from ledger.core.fx import FxRate
+from ledger.core.price_terms import Bracket, OfferKey, PriceRule, RateCard, Threshold
+from o10.kernel.usage import Nesting
 
 
 def digest_of(*, before: bytes, lines: Iterable[str]) -> bytes:
@@ -51,6 +53,12 @@ def alias_line(venue: str, alias: str, model: str) -> str:
     return "|".join(("alias", venue, alias, model))
 
 
+def fx_line(rate: FxRate) -> str:
+    """Which line stands for a dated rate of another currency?"""
+    day = rate.rate_date.isoformat()
+    return "|".join(("fx", rate.currency, day, rate.rate, rate.source, rate.evidence))
+
+
 def card_text(card: RateCard) -> str:
     """Which text stands for a card? Meters in alphabetical order, brackets ascending."""
     meters = ";".join(
@@ -58,6 +66,26 @@ def card_text(card: RateCard) -> str:
         for meter, brackets in sorted(card.meters.items())
     )
     return f"{card.currency} {card.threshold} {card.reasoning} {meters}"
+
+
+def card_of(text: str) -> RateCard:
+    """Which card does this text stand for? The inverse of `card_text`.
+
+    Raises: ValueError for a text that stands for none.
+    """
+    currency, threshold, reasoning, meters = text.split(" ", 3)
+    return RateCard(
+        currency,
+        {
+            meter: tuple(
+                Bracket(int(above), int(price))
+                for above, _, price in (each.partition("=") for each in brackets.split(","))
+            )
+            for meter, _, brackets in (each.rpartition(":") for each in meters.split(";"))
+        },
+        Threshold(threshold),
+        Nesting(reasoning),
+    )
 
 
 def _instant(at: datetime | None) -> str:

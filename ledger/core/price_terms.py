@@ -6,7 +6,7 @@ The words of the price book as frozen values. How they answer "what does this ca
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -119,12 +119,26 @@ class DayWindow:
         return clock >= self.start or clock < self.end
 
 
+@dataclass(frozen=True, slots=True)
+class FxStep:
+    """From which currency was a card converted, at which rate of which date?
+
+    `stated_from` is when the rule itself begins; its steps begin with their rates.
+    """
+
+    currency: str
+    rate: str
+    rate_date: date
+    stated_from: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceRule:
     """Which card holds for an offer, since and until when, and who says so?
 
     Units: `valid_from` <= instant < `valid_to`, UTC; `valid_to` None = open. `ended_at` is when
-    a person withdrew the rule: it holds for instants before that.
+    a person withdrew the rule: it holds for instants before that. `fx` says from which currency
+    the card was converted (None: it is stated in the ledger's).
     """
 
     rule_id: int
@@ -136,6 +150,7 @@ class PriceRule:
     valid_to: datetime | None = None
     ended_at: datetime | None = None
     window: DayWindow | None = None
+    fx: FxStep | None = None
 
     def holds(self, at: datetime) -> bool:
         """Does the rule hold at this instant?"""

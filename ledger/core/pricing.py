@@ -22,6 +22,7 @@ from ledger.core.price_terms import (
     ALWAYS,
     GLOBAL,
     DayWindow,
+    FxStep,
     OfferKey,
     PriceRule,
     PriceSource,
@@ -61,6 +62,7 @@ class RatedOffer:
 
     `rule_id` is the rule of highest precedence that set a rate, `source` its source; `rule_of`
     names the rule behind each class. `price_version` is the state of the book that was used.
+    `fx` is how that rule's card came from another currency.
     """
 
     key: OfferKey
@@ -73,6 +75,7 @@ class RatedOffer:
     valid_from: datetime
     reasoning: Nesting
     steps: tuple[Step, ...] = ()
+    fx: FxStep | None = None
 
     @property
     def slug(self) -> str:
@@ -252,9 +255,11 @@ def compile_book(
 
 
 def _precedence(rule: PriceRule) -> tuple[object, ...]:
+    # A card converted at a later rate is no newer word than the rule it comes from.
+    since = rule.valid_from if rule.fx is None else rule.fx.stated_from
     return (
         _RANK[rule.source],
-        (ALWAYS - rule.valid_from) // MICROSECOND,
+        (ALWAYS - since) // MICROSECOND,
         -rule.version,
         rule.window is None,
         -rule.rule_id,
@@ -332,6 +337,7 @@ def _resolve(
         valid_from=first.valid_from,
         reasoning=first.card.reasoning,
         steps=steps,
+        fx=first.fx,
     )
 
 

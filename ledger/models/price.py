@@ -28,7 +28,16 @@ class PriceVersion(models.Model):
             models.CheckConstraint(name="price_version_positive", condition=Q(version__gt=0)),
             models.CheckConstraint(
                 name="price_version_change_known",
-                condition=Q(change__in=["catalogue", "override", "contract", "withdrawal"]),
+                condition=Q(
+                    change__in=[
+                        "catalogue",
+                        "override",
+                        "contract",
+                        "withdrawal",
+                        "release",
+                        "fx",
+                    ]
+                ),
             ),
         ]
 

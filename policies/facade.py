@@ -24,6 +24,7 @@ from policies.operations.found_organisation import found_organisation
 from policies.operations.keep_exposure import keep_exposure
 from policies.operations.keep_shipment import keep_shipment
 from policies.operations.lend_to_router import lend_to_router
+from policies.operations.raise_alert import Raised, raise_alert
 from policies.operations.reconcile_leases import reconcile_leases
 from policies.operations.release import release
 from policies.operations.return_from_router import return_from_router
@@ -112,6 +113,8 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "Raised",
+    "raise_alert",
     "authorize_at",
     "settle_at",
     "release_at",

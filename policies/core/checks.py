@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from o10.wire.reasons import Reason
 from o10.wire.requests import Authorize
-from policies.core import estimate
+from policies.core import estimate, levers
 from policies.core.question import Question, model_of
 from policies.core.snapshot import EnvelopeRule, Place, UseCaseRule
 
@@ -56,6 +56,9 @@ def case_of(question: Question, rule: UseCaseRule | None) -> Case:
     if wanted is None:
         wanted = default or estimate.DEFAULT_OUTPUT_TOKENS
     most = question.price.max_output_tokens if question.price else None
+    if rule is not None and rule.levers:
+        lever_most = levers.output_cap(rule)
+        wanted = wanted if lever_most is None else min(wanted, lever_most)
     return Case(question, rule, bound, wanted if most is None else min(wanted, most))
 
 
@@ -84,6 +87,17 @@ def _stopped(case: Case) -> str | None:
 def _sunset(case: Case) -> str | None:
     rule = case.known_rule
     return f"{rule.name} is wound down." if rule.state == "sunset" else None
+
+
+def _killed(case: Case) -> str | None:
+    rule = case.known_rule
+    if not rule.levers:
+        return None
+    most = levers.step_cap(rule)
+    at = max(case.request.step or 0, case.request.attempt)
+    if levers.freezing(rule) is None and (most is None or at <= most):
+        return None
+    return levers.told(rule.levers)
 
 
 def _input_over_cap(case: Case) -> str | None:
@@ -154,6 +168,7 @@ CHECKS: tuple[tuple[Reason, Callable[[Case], str | None]], ...] = (
     (Reason.USE_CASE_NOT_STARTED, _not_started),
     (Reason.EMERGENCY_STOP, _stopped),
     (Reason.USE_CASE_SUNSET, _sunset),
+    (Reason.KILL_CRITERION_ACTIVE, _killed),
     (Reason.INPUT_TOKENS_OVER_CAP, _input_over_cap),
     (Reason.PRICE_UNKNOWN, _price_unknown),
     (Reason.PRICE_STALE, _price_stale),

@@ -14,7 +14,7 @@ from datetime import datetime
 from o10.kernel.money import Nanos, amount_text
 from o10.wire.decisions import Mode, Outcome, ReasonEntry
 from o10.wire.reasons import Again, Reason
-from policies.core import estimate
+from policies.core import estimate, levers
 from policies.core.checks import CHECKS, Case, case_of
 from policies.core.envelope import Balance, binding, left, soft_thresholds_passed
 from policies.core.estimate import WorstCase
@@ -52,6 +52,7 @@ class Ruling:
     max_output_tokens: int
     binding: int | None = None
     retry_after_s: int | None = None
+    steps_remaining: int | None = None
 
     @property
     def holds(self) -> bool:
@@ -128,7 +129,10 @@ def _least(case: Case) -> int:
 
 def _budgets(case: Case, left_now: Left) -> tuple[_Budget, ...]:
     """Which limits hold, in the order of their codes? The own envelope before those above."""
-    budgets = [
+    budgets = []
+    if left_now.hour is not None:
+        budgets.append(_Budget(Reason.KILL_CRITERION_ACTIVE, left_now.hour, "This hour"))
+    budgets += [
         _Budget(Reason.PER_CALL_LIMIT, rule.per_call_nanos, rule.name)
         for rule in reversed(case.path)
         if rule.per_call_nanos is not None
@@ -165,6 +169,8 @@ def _too_dear(case: Case, budget: _Budget, worst: WorstCase) -> Ruling:
             f"Needs {amount_text(worst.nanos)} {currency}; "
             f"{budget.name} allows {limit} for one call."
         )
+    if budget.reason is Reason.KILL_CRITERION_ACTIVE:
+        detail = f"{levers.told(case.known_rule.levers)} {detail}"
     ruling = _denied(case, budget.reason, detail, worst=worst)
     if budget.level is None:
         return ruling
@@ -177,8 +183,13 @@ def _allowed(case: Case, left_now: Left, worst: WorstCase) -> Ruling:
     notes = _notes(case, left_now, worst)
     asked = case.request.max_output_tokens
     capped = asked is None or worst.max_output_tokens < asked
-    would = Outcome.ALLOW_WITH_CAPS if capped else Outcome.ALLOW
+    steps = _steps_remaining(case)
+    would = Outcome.ALLOW_WITH_CAPS if capped or steps is not None else Outcome.ALLOW
+    if case.question.rightsized:
+        would = Outcome.REROUTE
     tightest = binding(left_now.path)
+    if rule.levers:
+        notes += _lever_notes(case, steps)
     if capped:
         notes.append(_capped(asked, worst.max_output_tokens))
     notes.append(_fits(case, left_now, worst))
@@ -195,7 +206,32 @@ def _allowed(case: Case, left_now: Left, worst: WorstCase) -> Ruling:
         worst=worst,
         max_output_tokens=worst.max_output_tokens,
         binding=tightest.index if tightest else None,
+        steps_remaining=steps,
     )
+
+
+def _steps_remaining(case: Case) -> int | None:
+    """How many steps has the run left by its levers? None = they say nothing."""
+    rule = case.known_rule
+    most = levers.step_cap(rule) if rule.levers else None
+    return None if most is None else most - max(case.request.step or 0, case.request.attempt)
+
+
+def _lever_notes(case: Case, steps: int | None) -> list[ReasonEntry]:
+    """Which levers does an allowed call obey? All of them are told."""
+    rule = case.known_rule
+    notes = [ReasonEntry(code=Reason.KILL_CRITERION_ACTIVE, detail=levers.told(rule.levers))]
+    ends = levers.sunset(rule)
+    if ends is not None and ends.until is not None:
+        detail = f"{rule.name} ends on {ends.until:%Y-%m-%d}; its budget shrinks every day."
+        notes.append(ReasonEntry(code=Reason.USE_CASE_SUNSET, detail=detail))
+    if steps is not None:
+        detail = f"{steps:,} more steps or attempts."
+        notes.append(ReasonEntry(code=Reason.CAPPED_STEPS, detail=detail))
+    if case.question.rightsized and case.question.price is not None:
+        detail = f"Use {case.question.price.model} instead of {case.request.model}."
+        notes.append(ReasonEntry(code=Reason.RIGHTSIZED, detail=detail))
+    return notes
 
 
 def _notes(case: Case, left_now: Left, worst: WorstCase) -> list[ReasonEntry]:
@@ -253,6 +289,9 @@ def _denied(
 ) -> Ruling:
     mode = Mode(case.rule.mode) if case.rule else Mode.ENFORCE
     enforced = mode is Mode.ENFORCE or reason in ALWAYS_ENFORCED
+    if reason is Reason.KILL_CRITERION_ACTIVE and levers.freezing(case.known_rule) is not None:
+        # A freeze is a stop, like the emergency's.
+        enforced = True
     reasons = [ReasonEntry(code=reason, detail=detail)]
     if not enforced:
         reasons.append(_shadow(mode))

@@ -8,7 +8,7 @@ A change is the rules that read otherwise from one version to the next, whole; r
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -102,7 +102,13 @@ def difference(*, before: PolicyRows, after: PolicyRows) -> PolicyRows | None:
 def text_of(rule: UseCaseRule | EnvelopeRule) -> bytes:
     """Which canonical JSON has one rule?"""
     names = _USE_CASE_NAMES if isinstance(rule, UseCaseRule) else _ENVELOPE_NAMES
-    return _canonical({name: getattr(rule, name) for name in names}).encode()
+    said = {name: getattr(rule, name) for name in names}
+    if isinstance(rule, UseCaseRule):
+        # Unsaid where there are none: rules from before there were levers keep their bytes.
+        levers = said.pop("levers")
+        if levers:
+            said["levers"] = [asdict(lever) for lever in levers]
+    return _canonical(said).encode()
 
 
 def _differing(before: Sequence[_Rule], after: Sequence[_Rule]) -> list[_Rule] | None:

@@ -32,7 +32,10 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked, by whom, when, and at which price? `scoped` false = not by this key."""
+    """What is asked, by whom, when, and at which price? `scoped` false = not by this key.
+
+    `rightsized` = the price is that of the model a lever forces, instead of the one asked.
+    """
 
     request: Authorize
     scoped: bool
@@ -40,17 +43,20 @@ class Question:
     currency: str
     price: Price | None
     place: Place | Reason | None
+    rightsized: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
     """What is known of the money? One balance per envelope of the path, root first.
 
-    Units: nanos; `run` is what the run of the call has spent and holds so far.
+    Units: nanos; `run` is what the run of the call has spent and holds so far. `hour` is what
+    the levers leave for this hour, None where none limits it.
     """
 
     path: tuple[Balance, ...] = ()
     run: Nanos = 0
+    hour: Nanos | None = None
 
 
 def question_labels(request: Authorize) -> dict[str, str]:

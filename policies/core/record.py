@@ -31,6 +31,7 @@ _FACTS = (
     "run_id",
     "step",
     "step_kind",
+    "step_fingerprint",
     "customer",
     "environment",
     "service_class",
@@ -58,7 +59,9 @@ def decision_record(
 ) -> dict[str, Any]:
     """What was asked, known and decided?"""
     tightest = binding(left_now.path) if ruling.place else None
+    by_hour = {} if left_now.hour is None else {"hour_left_nanos": exact(left_now.hour)}
     return {
+        **by_hour,
         "format": FORMAT,
         "decision": ruling.outcome.value,
         "would_decision": ruling.would.value,

@@ -21,8 +21,28 @@ from o10.kernel.periods import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeverRule:
+    """Which lever of which tripped kill criterion holds for the calls of a use case?
+
+    Units: `amount` output tokens (cap_output), steps (cap_steps) or nanos an hour (throttle);
+    `model` is the one that rightsizing forces. `until` is the last instant of a sunset.
+    """
+
+    criterion: str
+    name: str
+    lever: str
+    since: datetime
+    amount: int | None = None
+    model: str = ""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UseCaseRule:
-    """Which rules hold for the calls of one use case? Units: tokens; nanos."""
+    """Which rules hold for the calls of one use case? Units: tokens; nanos.
+
+    `levers` of tripped kill criteria, in the order of their criteria; mostly there are none.
+    """
 
     id: int
     slug: str
@@ -42,6 +62,7 @@ class UseCaseRule:
     may_write_cache: bool
     strict_prices: bool
     may_pin: bool
+    levers: tuple[LeverRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,7 @@ def terms_of(case: Case) -> Terms | None:
     rule, price = case.rule, case.question.price
     if rule is None or price is None or case.bound is None or price.stale:
         return None
-    if Mode(rule.mode) is not Mode.ENFORCE or rule.fit_output:
+    if Mode(rule.mode) is not Mode.ENFORCE or rule.fit_output or rule.levers:
         return None
     if any(check(case) is not None for _, check in CHECKS):
         return None

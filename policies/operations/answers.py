@@ -47,7 +47,7 @@ def decision_answer(
         decision_id=ids.id_of("dec", decision_id),
         reasons=ruling.reasons,
         route=route_of(asked) if goes else None,
-        caps=Caps(max_output_tokens=ruling.max_output_tokens) if goes else None,
+        caps=_caps(ruling) if goes else None,
         reservation=reservation,
         envelopes=_envelopes(ruling, left_now, held),
         counterfactual=None,
@@ -55,6 +55,14 @@ def decision_answer(
             version=asked.policy.snapshot.version, hash=asked.policy.snapshot.hash
         ),
         retry_after_s=msgspec.UNSET if retry is None else retry,
+    )
+
+
+def _caps(ruling: Ruling) -> Caps:
+    steps = ruling.steps_remaining
+    return Caps(
+        max_output_tokens=ruling.max_output_tokens,
+        max_steps_remaining=msgspec.UNSET if steps is None else steps,
     )
 
 

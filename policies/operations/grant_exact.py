@@ -12,11 +12,13 @@ from datetime import datetime
 from ledger import facade as ledger
 from o10.kernel.errors import Unavailable
 from policies.core.decide import Ruling, decide
+from policies.core.levers import throttles
 from policies.core.question import Left
 from policies.core.snapshot import Place
 from policies.operations.balances import Move, lock, move, raise_version
 from policies.operations.open_periods import open_periods
-from policies.operations.questions import Asked, run_spent
+from policies.operations.questions import Asked, hour_left, run_spent
+from policies.operations.throttle import take_of_hour
 
 
 class PolicyChanged(Unavailable):
@@ -57,7 +59,7 @@ def grant_exact(
         # A row of an ended period keeps the epoch it ended with; it never is ahead of us then.
         if balance.epoch > rule.epoch:
             raise PolicyChanged(what="the policy", retry_after_s=1)
-    left_now = Left(tuple(opened.path), run_spent(asked))
+    left_now = Left(tuple(opened.path), run_spent(asked), hour_left(asked))
     left_now = without(left_now, replaced)
     ruling = decide(question=asked.question, snapshot=asked.policy.snapshot, left=left_now)
     if ruling.holds and ruling.worst is not None:
@@ -69,6 +71,8 @@ def grant_exact(
             taken=taken,
             opened=len(opened.drafts),
         )
+        if left_now.hour is not None and asked.rule is not None:
+            take_of_hour(throttles(asked.rule), nanos=taken, at=now)
     elif opened.drafts:
         raise_version(cells=asked.cells, version=locked.version)
     return Granted(ruling, left_now, locked.version, opened.drafts)
@@ -79,4 +83,5 @@ def without(left_now: Left, held: int) -> Left:
     if not held:
         return left_now
     path = tuple(replace(balance, held=balance.held - held) for balance in left_now.path)
-    return Left(path, left_now.run - held if left_now.run else 0)
+    hour = None if left_now.hour is None else left_now.hour + held
+    return Left(path, left_now.run - held if left_now.run else 0, hour)

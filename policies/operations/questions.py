@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from ledger import facade as ledger
 from o10.access.keys import Caller
 from o10.access.roles import Action
 from o10.wire.requests import Authorize
-from policies.core import estimate
+from policies.core import estimate, levers
 from policies.core.envelope import Balance
 from policies.core.question import Left, Question, model_of, question_labels
 from policies.core.snapshot import Place, UseCaseRule
 from policies.operations import statements
 from policies.operations.balances import Cells, in_path_order
+from policies.operations.throttle import hour_left_of
 from policies.queries.current_policy import CurrentPolicy
 from policies.queries.prices import Priced, Reach, find_price
 from policies.queries.standing import SUM_RUN
@@ -67,7 +70,10 @@ def ask(
         labels = question_labels(request)
         found = policy.snapshot.place_of(use_case=rule, labels=labels, at=now)
     place = found if isinstance(found, Place) else None
-    priced = _price(request, rule, bound, now, policy.currency, prices)
+    rightsized = None
+    if rule is not None and rule.levers:
+        rightsized = _rightsized(request, rule, bound, now, policy.currency, prices)
+    priced = rightsized or _price(request, rule, bound, now, policy.currency, prices)
     question = Question(
         request=request,
         scoped=may_spend(caller, request.use_case, verb),
@@ -75,6 +81,7 @@ def ask(
         currency=policy.currency,
         price=priced.price if priced else None,
         place=found,
+        rightsized=rightsized is not None,
     )
     offer, reach = (priced.key, priced.reach) if priced else (None, None)
     return Asked(question, policy, rule, place, cells_of(place), bound, offer, reach)
@@ -107,7 +114,7 @@ def left_from(asked: Asked, found: Sequence[statements.Row]) -> Left:
             asked.place.path, in_path_order(asked.cells, found), strict=True
         )
     )
-    return Left(path, run_spent(asked))
+    return Left(path, run_spent(asked), hour_left(asked))
 
 
 def run_spent(asked: Asked) -> int:
@@ -119,6 +126,12 @@ def run_spent(asked: Asked) -> int:
         return 0
     row = statements.row(SUM_RUN, [asked.rule.id, run_id])
     return row[0] if row else 0
+
+
+def hour_left(asked: Asked) -> int | None:
+    """How much do the levers leave of this hour? Nanos; None where none limits it."""
+    limits = levers.throttles(asked.rule) if asked.rule and asked.rule.levers else ()
+    return hour_left_of(limits, now=asked.question.now) if limits else None
 
 
 def numbers_of(*, asked: Asked, caller: Caller, now: datetime) -> Numbers:
@@ -173,6 +186,48 @@ def dims_of(request: Authorize, *, department: str, caller_id: str) -> Mapping[s
         "tags": dict(request.tags),
     }
     return {name: value for name, value in said.items() if value}
+
+
+def _rightsized(
+    request: Authorize,
+    rule: UseCaseRule,
+    bound: int | None,
+    now: datetime,
+    currency: str,
+    prices: ledger.PriceState | None,
+) -> Priced | None:
+    """Which price has the model that a lever forces? None where it is not the cheaper one."""
+    forced = levers.forced_model(rule)
+    if not forced or forced == model_of(request, rule):
+        return None
+    other = msgspec.structs.replace(request, model=forced, venue=None)
+    found = _price(other, rule, bound, now, currency, prices)
+    asked = _price(request, rule, bound, now, currency, prices)
+    if found is None or (
+        asked is not None and not _cheaper(found, asked, request, rule, bound)
+    ):
+        return None
+    return found
+
+
+def _cheaper(
+    one: Priced, other: Priced, request: Authorize, rule: UseCaseRule, bound: int | None
+) -> bool:
+    """Does the call cost less at most at the one price than at the other?"""
+    default = rule.default_max_output_tokens
+    output = estimate.output_wanted(asked=request.max_output_tokens, default=default)
+    costs = [
+        estimate.worst_case(
+            ceiling=estimate.ceiling(
+                rates=each.price.rates, may_write_cache=rule.may_write_cache
+            ),
+            input_bound=bound or 0,
+            max_output_tokens=output,
+            n=request.n,
+        ).nanos
+        for each in (one, other)
+    ]
+    return costs[0] < costs[1]
 
 
 def _price(

@@ -23,6 +23,7 @@ from policies.operations.leases import LeaseChange, LeaseRow, change_leases, not
 from policies.operations.questions import actor_number
 from policies.operations.reservations import Hold, end_hold
 from policies.operations.settle import attempt_hash, hold_for
+from policies.operations.throttle import give_back_to_hour
 from policies.queries.current_policy import believed_policy
 
 
@@ -102,6 +103,12 @@ def book_release(
     draft = _draft(hold, change, uid, locked.version, actor_id, request, now)
     move(cells=hold.cells, version=locked.version, change=change)
     end_hold(hold=hold, state="released", open_nanos=0, settled=0, attempts=0, now=now)
+    if hold.holds and not hold.lease:
+        give_back_to_hour(
+            use_case=str(hold.shape.get("use_case", "")),
+            authorized_at=hold.authorized_at,
+            nanos=back,
+        )
     return back, [*detached, draft]
 
 

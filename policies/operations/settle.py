@@ -34,6 +34,7 @@ from policies.operations.price_attempt import Bill, price_attempt
 from policies.operations.questions import Numbers, actor_number
 from policies.operations.reservations import Hold, end_hold, find_hold, named
 from policies.operations.take_promise import take_promise
+from policies.operations.throttle import give_back_to_hour
 from policies.queries.current_policy import believed_policy
 
 MARKS = {
@@ -185,6 +186,12 @@ def book_attempt(
         attempts=1,
         now=now,
     )
+    if hold.holds and not hold.lease:
+        give_back_to_hour(
+            use_case=str(hold.shape.get("use_case", "")),
+            authorized_at=hold.authorized_at,
+            nanos=parts.refunded,
+        )
     flags = set(bill.flags)
     flags |= {SettleFlag.LATE_SETTLE} if late else set()
     flags |= {SettleFlag.OVERRUN} if parts.excess and hold.holds and hold.amount else set()

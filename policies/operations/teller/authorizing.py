@@ -29,6 +29,7 @@ from o10.wire.requests import Authorize
 from policies.core.checks import case_of
 from policies.core.decide import Ruling, decide
 from policies.core.instants import unix_ms
+from policies.core.levers import throttles
 from policies.core.question import Left
 from policies.core.record import decision_record
 from policies.core.till import own
@@ -164,6 +165,9 @@ def _rule(teller: Teller, call: Call) -> _Ruled | None:
         prices=known.prices,
     )
     if asked.rule is not None and Mode(asked.rule.mode) is not Mode.ENFORCE:
+        return None
+    if asked.rule is not None and asked.rule.levers and throttles(asked.rule):
+        # What an hour has left is counted for all workers, in the database.
         return None
     till = teller.open_till(call.request, asked)
     left_now = Left()

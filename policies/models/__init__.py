@@ -11,6 +11,7 @@ from policies.models.alert import (
     AlertRule,
     AlertSnooze,
     ChangeSighting,
+    OverrunHour,
     SignedChange,
     WatchCursor,
 )
@@ -57,6 +58,7 @@ MUTABLE = (
     "policies_alert_delivery",
     "policies_change_sighting",
     "policies_watch_cursor",
+    "policies_overrun_hour",
 )
 """Definitions (their history is in version tables or entries), caches of the ledger, and the
 life of alerts: raised, told, acknowledged, resolved."""
@@ -85,6 +87,7 @@ __all__ = [
     "Lease",
     "LeaseHolder",
     "Organisation",
+    "OverrunHour",
     "PolicyVersion",
     "Reservation",
     "SignedChange",

@@ -396,3 +396,28 @@ class WatchCursor(models.Model):
     def __str__(self) -> str:
         """Which watch, how far?"""
         return f"{self.name} {self.seq}"
+
+
+class OverrunHour(models.Model):
+    """How much was billed above what calls had reserved, by envelope and hour? A cache.
+
+    Sums of `overrun` entries, kept by the watch that reads the ledger (`find_changes`), so that
+    no rule scans entries. Units: nanos; `envelope_id` = the deepest one of the call's path.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    envelope_id = models.IntegerField()
+    hour = models.DateTimeField(help_text="UTC, of the authorize instant")
+    overrun_nanos = models.BigIntegerField()
+
+    class Meta:
+        """Table and rule."""
+
+        db_table = "policies_overrun_hour"
+        constraints = [
+            models.UniqueConstraint(fields=["hour", "envelope_id"], name="overrun_hour_once")
+        ]
+
+    def __str__(self) -> str:
+        """Which hour?"""
+        return f"{self.envelope_id} {self.hour:%Y-%m-%d %H}"

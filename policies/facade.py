@@ -98,6 +98,11 @@ from policies.queries.organisation import (
 )
 from policies.queries.places import find_places
 from policies.queries.policy_slice import policy_slice, slice_stamp
+from policies.queries.runs import (
+    CallOfDecision,
+    calls_of_decisions,
+    runs_of_reservations,
+)
 from policies.queries.use_case_pages import (
     UseCaseRow,
     get_use_case_row,
@@ -113,6 +118,9 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "CallOfDecision",
+    "calls_of_decisions",
+    "runs_of_reservations",
     "Raised",
     "raise_alert",
     "authorize_at",

@@ -159,8 +159,20 @@ from ledger.queries.seal_status import (
 from ledger.queries.spend import Position, SpendKey, SpendRow, position_of, sum_spend
 from ledger.queries.stated import StatedCap, stated_caps, sum_taken_by_reservation
 from ledger.queries.strays import Stray, Sweep, count_strays, sweep_strays
+from ledger.queries.watched_entries import (
+    CallCosts,
+    WatchedEntry,
+    call_costs,
+    spent_by_envelope,
+    watched_after,
+)
 
 __all__ = [
+    "CallCosts",
+    "WatchedEntry",
+    "call_costs",
+    "spent_by_envelope",
+    "watched_after",
     "ALLOCATED",
     "CostRow",
     "allocation_meaning",

@@ -41,6 +41,9 @@ class Action(StrEnum):
     CHANGE_PRICES = "change_prices"
     CORRECT_LEDGER = "correct_ledger"
     EXPORT_LEDGER = "export_ledger"
+    HANDLE_ALERTS = "handle_alerts"
+    CHANGE_ALERT_RULES = "change_alert_rules"
+    CHANGE_CHANNELS = "change_channels"
     MANAGE_PEOPLE = "manage_people"
     MANAGE_KEYS = "manage_keys"
 
@@ -49,15 +52,18 @@ SPEND_VERBS = frozenset(
     {Action.AUTHORIZE, Action.DRY_RUN, Action.SETTLE, Action.RELEASE, Action.EXTEND}
 )
 _READ = frozenset({Action.READ_SPEND, Action.READ_DECISIONS, Action.READ_LEDGER})
+_ALERTS = frozenset({Action.HANDLE_ALERTS, Action.CHANGE_ALERT_RULES})
 _PROPOSE = frozenset({Action.CHANGE_USE_CASE, Action.CHANGE_ENVELOPE, Action.FREEZE_ENVELOPE})
 
 ROLE_ACTIONS = MappingProxyType(
     {
         Role.VIEWER: _READ | {Action.DRY_RUN},
-        Role.OWNER: _READ | _PROPOSE | {Action.DRY_RUN},
+        Role.OWNER: _READ | _PROPOSE | _ALERTS | {Action.DRY_RUN},
         Role.FINOPS: _READ
         | _PROPOSE
+        | _ALERTS
         | {
+            Action.CHANGE_CHANNELS,
             Action.DRY_RUN,
             Action.RECORD_USAGE,
             Action.CHANGE_PLAN,
@@ -67,7 +73,9 @@ ROLE_ACTIONS = MappingProxyType(
         },
         Role.CONTROLLER: _READ
         | _PROPOSE
+        | _ALERTS
         | {
+            Action.CHANGE_CHANNELS,
             Action.DRY_RUN,
             Action.CHANGE_PLAN,
             Action.APPROVE,
@@ -75,9 +83,22 @@ ROLE_ACTIONS = MappingProxyType(
             Action.EXPORT_LEDGER,
         },
         Role.CFO: _READ
-        | {Action.DRY_RUN, Action.FREEZE_ENVELOPE, Action.APPROVE, Action.EXPORT_LEDGER},
+        | {
+            Action.DRY_RUN,
+            Action.FREEZE_ENVELOPE,
+            Action.APPROVE,
+            Action.EXPORT_LEDGER,
+            Action.HANDLE_ALERTS,
+        },
         Role.AUDITOR: _READ | {Action.DRY_RUN, Action.EXPORT_LEDGER},
-        Role.ADMIN: frozenset({Action.READ_SPEND, Action.MANAGE_PEOPLE, Action.MANAGE_KEYS}),
+        Role.ADMIN: frozenset(
+            {
+                Action.READ_SPEND,
+                Action.MANAGE_PEOPLE,
+                Action.MANAGE_KEYS,
+                Action.CHANGE_CHANNELS,
+            }
+        ),
         Role.ROUTER: SPEND_VERBS
         | {Action.RECORD_USAGE, Action.READ_SPEND, Action.READ_DECISIONS},
     }

@@ -25,6 +25,8 @@ PREFIXES: Final = {
     "usr": "person",
     "lse": "lease",
     "apr": "approval",
+    "ppr": "price proposal",
+    "cmt": "commitment",
     "kil": "kill criterion",
     "alt": "alert",
     "alr": "alert rule",

@@ -36,6 +36,7 @@ class Action(StrEnum):
     CHANGE_USE_CASE = "change_use_case"
     CHANGE_ENVELOPE = "change_envelope"
     FREEZE_ENVELOPE = "freeze_envelope"
+    CHANGE_KILL_CRITERION = "change_kill_criterion"
     APPROVE = "approve"
     CHANGE_PLAN = "change_plan"
     CHANGE_PRICES = "change_prices"
@@ -53,7 +54,14 @@ SPEND_VERBS = frozenset(
 )
 _READ = frozenset({Action.READ_SPEND, Action.READ_DECISIONS, Action.READ_LEDGER})
 _ALERTS = frozenset({Action.HANDLE_ALERTS, Action.CHANGE_ALERT_RULES})
-_PROPOSE = frozenset({Action.CHANGE_USE_CASE, Action.CHANGE_ENVELOPE, Action.FREEZE_ENVELOPE})
+_PROPOSE = frozenset(
+    {
+        Action.CHANGE_USE_CASE,
+        Action.CHANGE_ENVELOPE,
+        Action.FREEZE_ENVELOPE,
+        Action.CHANGE_KILL_CRITERION,
+    }
+)
 
 ROLE_ACTIONS = MappingProxyType(
     {

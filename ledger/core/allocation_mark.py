@@ -1,7 +1,7 @@
 """Which entries only share out what the company pays beside inference?
 
-Allocation lines are `adjust` entries of no envelope: they belong to fully loaded cost, they move
-no cap, and Spent leaves them out. Their attribution set says so and names the component.
+Allocation lines are `adjust` entries of no envelope: they belong to fully loaded cost, move no
+cap, and Spent leaves them out. Their attribution set says so and names the component.
 Source: docs/algorithms/fully-loaded-cost.md.
 """
 

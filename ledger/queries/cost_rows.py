@@ -1,6 +1,6 @@
 """Which sealed entries after a position cost something or tell an outcome, and of which kind?
 
-What fully loaded cost is counted from, in order of their position: a counter reads on from where
+What fully loaded cost is counted from, in order of position: a counter reads on from where
 it stopped and never reads an entry twice.
 """
 

@@ -6,7 +6,6 @@ runs are caches that a counter fills.
 
 from django.db import migrations, models
 
-
 APPEND_ONLY = (
     "reports_component_amount",
     "reports_allocation_rule",

@@ -1,0 +1,411 @@
+"""How do a rule of allocation and the value of an outcome come into force? By two people.
+
+Each is a version of its own and a `policy_change` entry that names both people and what it was
+before; nothing is edited.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from ledger import facade as ledger
+from o10.kernel import ids
+from o10.kernel.errors import FieldError, SelfApproval, ValidationFailed
+from o10.kernel.money import AmountMalformed, Nanos, parse_nanos
+from policies import facade as policies
+from reports.core.allocation import PPM, STATED_WEIGHTS, Method, Rule, find_rule_problem
+from reports.core.cost_components import STATED
+from reports.models import AllocationRule, OutcomeValue
+from reports.queries.outcome_values import WINDOW_DAYS
+
+_LOCK_CLASS: Final = 7_121
+_REASON_MOST: Final = 400
+_WINDOW_MOST: Final = 90
+_WEIGHT_MOST: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleDraft:
+    """By what shall a component be shared out, from which month on?
+
+    Shape: `weights` slug to heads, or to parts per million for fixed shares.
+    """
+
+    component: str
+    method: Method
+    weights: Mapping[int, int]
+    from_month: date
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueDraft:
+    """What shall one outcome be worth, from which day on? Nanos; days."""
+
+    use_case: int
+    kind: str
+    value_nanos: Nanos
+    hurdle_nanos: Nanos
+    window_days: int
+    from_day: date
+    reason: str
+
+
+def parse_rule(change: Mapping[str, Any]) -> RuleDraft:
+    """Which rule does this change ask for?
+
+    Shape: `component`, `method`, `weights` {slug: heads, or "0.25" for fixed}, `from` a month
+    "2026-11", `reason`.
+    Raises: ValidationFailed (`validation_failed`) with one error for each wrong part.
+    """
+    errors: list[FieldError] = []
+    component = str(change.get("component", ""))
+    if component not in {each.value for each in STATED}:
+        message = f"One of {', '.join(each.value for each in STATED)}."
+        errors.append(FieldError("/component", "not_a_choice", message))
+    method = _method(str(change.get("method", "")), errors)
+    weights = _weights(change.get("weights") or {}, method, errors)
+    month = _month(str(change.get("from", "")), errors)
+    reason = _reason(change, errors)
+    if method is not None and not errors:
+        problem = find_rule_problem(Rule(method=method, weights=weights))
+        if problem:
+            errors.append(FieldError("/weights", "invalid", problem))
+    if errors or method is None or month is None:
+        raise ValidationFailed(errors=errors)
+    return RuleDraft(
+        component=component, method=method, weights=weights, from_month=month, reason=reason
+    )
+
+
+def parse_value(change: Mapping[str, Any]) -> ValueDraft:
+    """Which value does this change ask for?
+
+    Shape: `use_case` slug, `type`, `value` and `hurdle` as decimal text, `window_days`, `from`
+    a day "2026-11-01", `reason`.
+    Raises: ValidationFailed (`validation_failed`) with one error for each wrong part.
+    """
+    errors: list[FieldError] = []
+    numbers = {row.slug: row.number for row in policies.list_use_case_rows()}
+    number = numbers.get(str(change.get("use_case", "")), 0)
+    if not number:
+        message = "There is no use case of this slug."
+        errors.append(FieldError("/use_case", "unknown", message))
+    kind = str(change.get("type", "")).strip()
+    if not 1 <= len(kind) <= 64:
+        errors.append(FieldError("/type", "required", "A type has 1 to 64 characters."))
+    value = _amount(change, "value", errors)
+    hurdle = _amount({"hurdle": "0", **change}, "hurdle", errors)
+    days = change.get("window_days", WINDOW_DAYS)
+    if not isinstance(days, int) or not 0 <= days <= _WINDOW_MOST:
+        message = f"From 0 to {_WINDOW_MOST} days."
+        errors.append(FieldError("/window_days", "out_of_range", message))
+    day = _day(str(change.get("from", "")), errors)
+    reason = _reason(change, errors)
+    if errors or day is None:
+        raise ValidationFailed(errors=errors)
+    return ValueDraft(
+        use_case=number,
+        kind=kind,
+        value_nanos=value,
+        hurdle_nanos=hurdle,
+        window_days=int(days),
+        from_day=day,
+        reason=reason,
+    )
+
+
+def apply_allocation_rule(
+    *,
+    change: Mapping[str, Any],
+    requested_by: str,
+    approved_by: str,
+    actor: str,
+    now: datetime,
+) -> AllocationRule:
+    """Which version of the rule is in force now? The same change twice is one version.
+
+    Raises: SelfApproval (`self_approval`); ValidationFailed (`validation_failed`).
+    Locks: an advisory lock until commit.
+    """
+    draft = parse_rule(change)
+    _check_two(requested_by, approved_by, "allocation.rule")
+    with transaction.atomic():
+        _lock()
+        newest = _newest_rule(draft.component)
+        weights = {str(number): weight for number, weight in sorted(draft.weights.items())}
+        if newest is not None and (newest.method, newest.weights, newest.from_month) == (
+            draft.method.value,
+            weights,
+            draft.from_month,
+        ):
+            return newest
+        version = newest.version + 1 if newest else 1
+        uid = _change_entry(
+            what=f"allocation_rule/{draft.component}",
+            version=version,
+            before=_rule_text(newest),
+            after={
+                "from": str(draft.from_month),
+                "method": draft.method.value,
+                "weights": weights,
+            },
+            reason=draft.reason,
+            people=(requested_by, approved_by),
+            actor=actor,
+            now=now,
+        )
+        return AllocationRule.objects.create(
+            component=draft.component,
+            version=version,
+            method=draft.method.value,
+            weights=weights,
+            from_month=draft.from_month,
+            reason=draft.reason,
+            entered_at=now,
+            requested_by=requested_by,
+            approved_by=approved_by,
+            entry_uid=uid,
+        )
+
+
+def apply_outcome_value(
+    *,
+    change: Mapping[str, Any],
+    requested_by: str,
+    approved_by: str,
+    actor: str,
+    now: datetime,
+) -> OutcomeValue:
+    """Which version of the value is in force now? The same change twice is one version.
+
+    Raises: SelfApproval (`self_approval`); ValidationFailed (`validation_failed`).
+    Locks: an advisory lock until commit.
+    """
+    draft = parse_value(change)
+    _check_two(requested_by, approved_by, "outcome.value")
+    with transaction.atomic():
+        _lock()
+        rows = OutcomeValue.objects.filter(use_case=draft.use_case)
+        newest = rows.order_by("-version").first()
+        if newest is not None and _value_text(newest) == _draft_text(draft):
+            return newest
+        version = newest.version + 1 if newest else 1
+        uid = _change_entry(
+            what=f"outcome_value/{draft.use_case}",
+            version=version,
+            before=_value_text(newest) if newest else {},
+            after=_draft_text(draft),
+            reason=draft.reason,
+            people=(requested_by, approved_by),
+            actor=actor,
+            now=now,
+        )
+        return OutcomeValue.objects.create(
+            use_case=draft.use_case,
+            kind=draft.kind,
+            version=version,
+            value_nanos=draft.value_nanos,
+            hurdle_nanos=draft.hurdle_nanos,
+            window_days=draft.window_days,
+            from_day=draft.from_day,
+            reason=draft.reason,
+            entered_at=now,
+            requested_by=requested_by,
+            approved_by=approved_by,
+            entry_uid=uid,
+        )
+
+
+def rule_base(change: Mapping[str, Any]) -> str:
+    """Which version of the rule was this change made against?"""
+    newest = _newest_rule(str(change.get("component", "")))
+    return str(newest.version if newest else 0)
+
+
+def value_base(change: Mapping[str, Any]) -> str:
+    """Which version of the value was this change made against?"""
+    numbers = {row.slug: row.number for row in policies.list_use_case_rows()}
+    number = numbers.get(str(change.get("use_case", "")), 0)
+    newest = OutcomeValue.objects.filter(use_case=number).order_by("-version").first()
+    return str(newest.version if newest else 0)
+
+
+def _newest_rule(component: str) -> AllocationRule | None:
+    return AllocationRule.objects.filter(component=component).order_by("-version").first()
+
+
+def _rule_text(row: AllocationRule | None) -> dict[str, object]:
+    if row is None:
+        return {}
+    return {"from": str(row.from_month), "method": row.method, "weights": row.weights}
+
+
+def _value_text(row: OutcomeValue) -> dict[str, object]:
+    return {
+        "from": str(row.from_day),
+        "hurdle_nanos": str(row.hurdle_nanos),
+        "type": row.kind,
+        "value_nanos": str(row.value_nanos),
+        "window_days": row.window_days,
+    }
+
+
+def _draft_text(draft: ValueDraft) -> dict[str, object]:
+    return {
+        "from": str(draft.from_day),
+        "hurdle_nanos": str(draft.hurdle_nanos),
+        "type": draft.kind,
+        "value_nanos": str(draft.value_nanos),
+        "window_days": draft.window_days,
+    }
+
+
+def _check_two(requested_by: str, approved_by: str, action: str) -> None:
+    if requested_by == approved_by:
+        raise SelfApproval(action=action, person=requested_by)
+
+
+def _lock() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, 1)", [_LOCK_CLASS])
+
+
+def _change_entry(
+    *,
+    what: str,
+    version: int,
+    before: Mapping[str, object],
+    after: Mapping[str, object],
+    reason: str,
+    people: tuple[str, str],
+    actor: str,
+    now: datetime,
+) -> UUID:
+    company = ledger.ledger_of_company()
+    body = {
+        "after": dict(after),
+        "approved_by": people[1],
+        "before": dict(before),
+        "reason": reason,
+        "requested_by": people[0],
+        "what": what,
+        "version": version,
+    }
+    number = ledger.intern(
+        ledger.Domain.ACTOR, {"id": actor}, ledger_id=company.id, actor=0, now=now
+    )
+
+    def run(uid: UUID) -> list[ledger.Draft]:
+        return [
+            ledger.Draft(
+                ledger_id=company.id,
+                kind=ledger.Kind.POLICY_CHANGE,
+                uid=uid,
+                effective_at=now,
+                recorded_at=now,
+                actor_id=number,
+                doc=ledger.put_document(body, now=now),
+            )
+        ]
+
+    key = f"{what}/{version}"
+    ledger.write(
+        ledger_id=company.id,
+        scope="cost_rule",
+        key=key,
+        request_hash=sha256(ledger.canonical_json(body)).digest(),
+        run=run,
+    )
+    return ids.uid(scope="cost_rule", key=key, origin_ms=0)
+
+
+def _method(text: str, errors: list[FieldError]) -> Method | None:
+    if text in {each.value for each in Method}:
+        return Method(text)
+    message = f"One of {', '.join(each.value for each in Method)}."
+    errors.append(FieldError("/method", "not_a_choice", message))
+    return None
+
+
+def _weights(stated: object, method: Method | None, errors: list[FieldError]) -> dict[int, int]:
+    if not isinstance(stated, Mapping):
+        errors.append(FieldError("/weights", "wrong_type", "An object: slug to weight."))
+        return {}
+    numbers = {row.slug: row.number for row in policies.list_use_case_rows()}
+    found: dict[int, int] = {}
+    for slug, weight in stated.items():
+        at = f"/weights/{str(slug)[:64]}"
+        if slug not in numbers:
+            errors.append(FieldError(at, "unknown", "There is no use case of this slug."))
+            continue
+        number = _weight(weight, fixed=method is Method.FIXED)
+        if number is None:
+            message = (
+                "A share from 0 to 1 with at most 6 decimals, as text."
+                if method is Method.FIXED
+                else "A whole number of people."
+            )
+            errors.append(FieldError(at, "bad_format", message))
+        else:
+            found[numbers[slug]] = number
+    if method is not None and method not in STATED_WEIGHTS and found:
+        errors.append(FieldError("/weights", "not_stated", "This method measures weights."))
+    return found
+
+
+def _weight(value: object, *, fixed: bool) -> int | None:
+    if fixed:
+        try:
+            nanos = parse_nanos(str(value))
+        except AmountMalformed:
+            return None
+        share, rest = divmod(nanos, 1_000)
+        return share if rest == 0 and 0 <= share <= PPM else None
+    text = str(value)
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit() and len(text) < 11):
+        return None
+    return int(text) if int(text) <= _WEIGHT_MOST else None
+
+
+def _month(text: str, errors: list[FieldError]) -> date | None:
+    day = _day(f"{text}-01", [])
+    if day is None:
+        errors.append(FieldError("/from", "bad_time", "A month such as 2026-11."))
+    return day
+
+
+def _day(text: str, errors: list[FieldError]) -> date | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or not 2000 <= day.year <= 2200:
+        errors.append(FieldError("/from", "bad_time", "A day such as 2026-11-01."))
+        return None
+    return day
+
+
+def _amount(change: Mapping[str, Any], name: str, errors: list[FieldError]) -> Nanos:
+    try:
+        nanos = parse_nanos(str(change.get(name, "")))
+    except AmountMalformed:
+        nanos = -1
+    if nanos < 0:
+        message = "A plain decimal of 0 or more, such as 1.25."
+        errors.append(FieldError(f"/{name}", "amount_malformed", message))
+        return 0
+    return nanos
+
+
+def _reason(change: Mapping[str, Any], errors: list[FieldError]) -> str:
+    reason = str(change.get("reason", "")).strip()
+    if not 1 <= len(reason) <= _REASON_MOST:
+        message = "Say why, in up to 400 characters: the reason is kept with the change."
+        errors.append(FieldError("/reason", "required", message))
+    return reason

@@ -1,0 +1,146 @@
+"""Which integers does a kill criterion on outcomes or full cost judge by, for any window?
+
+Windows are whole days of the ledger's zone. What a month's allocation booked is taken by day, so
+that a week before and a week after it compare. Formulas stay in spend control.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta
+
+from django.db import connection
+
+from ledger import facade as ledger
+from o10.kernel.periods import zone_of
+from policies import facade as policies
+from reports.core.cost_components import STATED, Component
+from reports.queries.allocations import next_month
+from reports.queries.outcome_values import values_in_force
+from reports.queries.unit_months import newest_rows
+
+DAY = timedelta(days=1)
+_MONTHLY = [each.value for each in STATED]
+
+
+def cost_per_outcome(
+    *, scope: policies.MetricScope, start: datetime, end: datetime, at: datetime
+) -> Mapping[str, int] | None:
+    """Full cost and confirmed outcomes of the window; None while nothing was ever told."""
+    first, after = _days(start, end)
+    return {
+        "full_cost": full_cost_between(scope.use_cases, first, after),
+        "outcomes": confirmed_between(scope.use_cases, first, after, told_to=at),
+    }
+
+
+def cost_per_outcome_wow(
+    *, scope: policies.MetricScope, start: datetime, end: datetime, at: datetime
+) -> Mapping[str, int] | None:
+    """The same for the window and for the one before it, of equal length."""
+    now = cost_per_outcome(scope=scope, start=start, end=end, at=at) or {}
+    before = cost_per_outcome(scope=scope, start=start - (end - start), end=start, at=at) or {}
+    return {**now, **{f"{name}_before": value for name, value in before.items()}}
+
+
+def margin_per_outcome(
+    *, scope: policies.MetricScope, start: datetime, end: datetime, at: datetime
+) -> Mapping[str, int] | None:
+    """Approved value and the upper bound of cost, of the month in which the window ends.
+
+    None unless one use case with an approved value and an upper bound is meant.
+    """
+    if len(scope.use_cases) != 1:
+        return None
+    first, after = _days(start, end)
+    last = after - DAY
+    value = values_in_force(on=last).get(scope.use_cases[0])
+    rows = [
+        row
+        for row in newest_rows()
+        if row.use_case == scope.use_cases[0] and row.month == last.replace(day=1)
+    ]
+    if value is None or not rows or rows[0].high_nanos is None:
+        return None
+    return {
+        "value_nanos": value.value_nanos - value.hurdle_nanos,
+        "cost_upper_nanos": rows[0].high_nanos,
+        "outcomes": rows[0].successes,
+    }
+
+
+def review_share(
+    *, scope: policies.MetricScope, start: datetime, end: datetime, at: datetime
+) -> Mapping[str, int] | None:
+    """Human review and full cost, month to date."""
+    _, after = _days(start, end)
+    first = (after - DAY).replace(day=1)
+    return {
+        "review": full_cost_between(scope.use_cases, first, after, (Component.HUMAN_REVIEW,)),
+        "full_cost": full_cost_between(scope.use_cases, first, after),
+    }
+
+
+def full_cost_between(
+    use_cases: tuple[int, ...],
+    first: date,
+    after: date,
+    components: tuple[Component, ...] = (),
+) -> int:
+    """What did these use cases cost, all in, on days [first, after)? Nanos.
+
+    Components that are booked once a month count by their share of the month's days.
+    """
+    wanted = [each.value for each in components or tuple(Component)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum(amount_nanos), 0)::bigint FROM reports_cost_cell"
+            " WHERE use_case = ANY(%s) AND day >= %s AND day < %s AND component = ANY(%s)"
+            " AND component <> ALL(%s)",
+            [list(use_cases), first, after, wanted, _MONTHLY],
+        )
+        whole = int(cursor.fetchone()[0])
+        for month, days in _months(first, after):
+            follows = next_month(month)
+            cursor.execute(
+                "SELECT coalesce(sum(amount_nanos), 0)::bigint FROM reports_cost_cell"
+                " WHERE use_case = ANY(%s) AND day >= %s AND day < %s"
+                " AND component = ANY(%s) AND component = ANY(%s)",
+                [list(use_cases), month, follows, wanted, _MONTHLY],
+            )
+            whole += int(cursor.fetchone()[0]) * days // (follows - month).days
+    return whole
+
+
+def confirmed_between(
+    use_cases: tuple[int, ...], first: date, after: date, *, told_to: datetime
+) -> int:
+    """How many outcomes were confirmed on days [first, after), as told by then?"""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT count(*) FROM reports_outcome o
+            WHERE o.use_case = ANY(%(cases)s) AND o.day >= %(first)s AND o.day < %(after)s
+                AND o.success AND o.recorded_at <= %(told)s AND NOT EXISTS (
+                    SELECT 1 FROM reports_outcome l WHERE l.kind = o.kind AND l.name = o.name
+                        AND l.revision > o.revision AND l.recorded_at <= %(told)s)
+            """,
+            {"cases": list(use_cases), "first": first, "after": after, "told": told_to},
+        )
+        return int(cursor.fetchone()[0])
+
+
+def _days(start: datetime, end: datetime) -> tuple[date, date]:
+    zone = zone_of(ledger.ledger_of_company().time_zone)
+    first = start.astimezone(zone).date()
+    after = (end - timedelta(microseconds=1)).astimezone(zone).date() + DAY
+    # A window that begins within a day takes whole days of its own number, the last included.
+    whole = max(1, round((end - start) / DAY))
+    return max(first, after - whole * DAY), after
+
+
+def _months(first: date, after: date) -> Iterator[tuple[date, int]]:
+    month = first.replace(day=1)
+    while month < after:
+        follows = next_month(month)
+        yield month, (min(after, follows) - max(first, month)).days
+        month = follows
+

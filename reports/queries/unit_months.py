@@ -1,0 +1,167 @@
+"""What did an outcome of each use case cost, month by month, and does it pay?
+
+Reads the statements of `assess_units`: each names the position it was computed at.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from o10.kernel.money import Nanos
+from o10.kernel.periods import day_start, zone_of
+from reports.core.unit_economics import (
+    Interval,
+    Margin,
+    MonthFigures,
+    UnitCost,
+    Verdict,
+    margin_of,
+    verdict,
+)
+from reports.models import OutcomeValue, UnitMonth
+from reports.queries.allocations import next_month
+from reports.queries.outcome_values import WINDOW_DAYS, list_outcome_values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitLine:
+    """What did an outcome cost in one month, as known at position `seq`?
+
+    Units: nanos. `value` None = none is approved. `open_until` None = the attribution window is
+    closed: outcomes that happen later can't belong to the month.
+    """
+
+    use_case: int
+    month: date
+    kind: str
+    cost: UnitCost
+    direct: Nanos
+    joined_run: int
+    joined_customer: int
+    clusters: int
+    value: Nanos | None
+    hurdle: Nanos
+    window_days: int
+    seq: int
+    computed_at: datetime
+    open_until: datetime | None
+
+    @property
+    def margin(self) -> Margin | None:
+        """What is left of the approved value? None without one."""
+        if self.value is None:
+            return None
+        return margin_of(self.cost, value=self.value, hurdle=self.hurdle)
+
+    @property
+    def join_grade(self) -> str:
+        """How well are outcomes joined to calls? As nine in ten of them are, at least."""
+        attempts = self.cost.attempts
+        if not attempts:
+            return ""
+        if self.joined_run * 10 >= attempts * 9:
+            return "measured"
+        if (self.joined_run + self.joined_customer) * 10 >= attempts * 9:
+            return "derived"
+        return "assumed"
+
+    @property
+    def figures(self) -> MonthFigures:
+        """What is judged of this month?"""
+        interval = self.cost.interval
+        return MonthFigures(
+            successes=self.cost.successes,
+            attempts=self.cost.attempts,
+            high=interval.high if interval else None,
+            value=self.value,
+            hurdle=self.hurdle,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitCourse:
+    """How did the cost of an outcome go, oldest month first, and what is the verdict?"""
+
+    use_case: int
+    lines: tuple[UnitLine, ...]
+    verdict: Verdict
+    failing: int
+
+    def of(self, month: date) -> UnitLine | None:
+        """What does this month say?"""
+        return next((line for line in self.lines if line.month == month), None)
+
+
+def newest_rows(*, as_of: int | None = None) -> list[UnitMonth]:
+    """Which statement of each use case and month is the newest, at this position?"""
+    rows = UnitMonth.objects.all()
+    if as_of is not None:
+        rows = rows.filter(seq__lte=as_of)
+    return list(rows.order_by("use_case", "month", "-seq", "-id").distinct("use_case", "month"))
+
+
+def read_unit_courses(
+    *, upto: date, at: datetime, time_zone: str, as_of: int | None = None
+) -> Mapping[int, UnitCourse]:
+    """How did the cost of an outcome go up to this month, by use case number?
+
+    The verdict takes whole months only: a running month is shown and not judged.
+    """
+    values = {(row.use_case, row.version): row for row in list_outcome_values()}
+    found: dict[int, list[UnitLine]] = {}
+    for row in newest_rows(as_of=as_of):
+        if row.month <= upto:
+            value = values.get((row.use_case, row.value_version))
+            line = _line(row, value, at=at, time_zone=time_zone)
+            found.setdefault(row.use_case, []).append(line)
+    return {
+        use_case: _course(use_case, lines, at=at, time_zone=time_zone)
+        for use_case, lines in found.items()
+    }
+
+
+def _course(
+    use_case: int, lines: Sequence[UnitLine], *, at: datetime, time_zone: str
+) -> UnitCourse:
+    ordered = tuple(sorted(lines, key=lambda line: line.month))
+    ended = [line.figures for line in ordered if month_end(line.month, time_zone) <= at]
+    judged, failing = verdict(ended or [line.figures for line in ordered])
+    return UnitCourse(use_case=use_case, lines=ordered, verdict=judged, failing=failing)
+
+
+def _line(
+    row: UnitMonth, value: OutcomeValue | None, *, at: datetime, time_zone: str
+) -> UnitLine:
+    days = value.window_days if value else WINDOW_DAYS
+    closes = month_end(row.month, time_zone) + timedelta(days=days)
+    interval = None
+    if row.low_nanos is not None:
+        interval = Interval(low=row.low_nanos, high=row.high_nanos)
+    return UnitLine(
+        use_case=row.use_case,
+        month=row.month,
+        kind=row.kind,
+        cost=UnitCost(
+            spent=row.spent_nanos,
+            successes=row.successes,
+            failures=row.failures,
+            per_outcome=row.per_outcome_nanos,
+            interval=interval,
+            failed_cost=row.failed_cost_nanos,
+        ),
+        direct=row.direct_nanos,
+        joined_run=row.joined_run,
+        joined_customer=row.joined_customer,
+        clusters=row.clusters,
+        value=value.value_nanos if value else None,
+        hurdle=value.hurdle_nanos if value else 0,
+        window_days=days,
+        seq=row.seq,
+        computed_at=row.computed_at,
+        open_until=closes if closes > at else None,
+    )
+
+
+def month_end(month: date, time_zone: str) -> datetime:
+    """At which instant does this month end?"""
+    return day_start(next_month(month), zone_of(time_zone))

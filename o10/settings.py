@@ -115,6 +115,12 @@ SETTINGS = (
         "smtp://user:password@host:587 for mail; empty = mail is written to the log",
         _scheme("smtp", "smtps"),
     ),
+    Setting(
+        "O10_WEBHOOK_PRIVATE",
+        "",
+        "comma list",
+        "hosts, addresses or ranges on private networks that alerts may be posted to",
+    ),
     Setting("O10_OIDC_ISSUER", "", "URL", "single sign-on: issuer; not yet served", _not_yet),
     Setting("O10_OIDC_CLIENT_ID", "", "text", "single sign-on; not yet served", _not_yet),
     Setting("O10_OIDC_CLIENT_SECRET", "", "text", "single sign-on; not yet served", _not_yet),
@@ -178,6 +184,7 @@ if not O10_HOME.is_absolute():
     O10_HOME = (BASE_DIR if (BASE_DIR / "manage.py").exists() else Path.cwd()) / O10_HOME
 O10_HOT_PATH = _values["O10_HOT_PATH"] == "1"
 O10_BASE_URL = _values["O10_BASE_URL"].rstrip("/")
+O10_WEBHOOK_PRIVATE = _values["O10_WEBHOOK_PRIVATE"]
 O10_REPORTING_CURRENCY = _values["O10_REPORTING_CURRENCY"]
 O10_TIME_ZONE = _values["O10_TIME_ZONE"]
 O10_SIGNING_KEY_FILE = _values["O10_SIGNING_KEY_FILE"] or str(
@@ -362,6 +369,8 @@ CELERY_BROKER_DIRECTORY = O10_HOME / "broker"
 CELERY_BROKER_URL = _values["O10_BROKER_URL"] or "filesystem://localhost//"
 LOGGING_CONFIG = None
 
+DEFAULT_FROM_EMAIL = f"o10@{urlsplit(O10_BASE_URL).hostname or 'localhost'}"
+EMAIL_TIMEOUT = 10
 if _values["O10_EMAIL_URL"]:
     _mail = urlsplit(_values["O10_EMAIL_URL"])
     EMAIL_HOST = _mail.hostname or "localhost"

@@ -28,6 +28,7 @@ VENDOR_HOMES = {
     "plotly": ("reports/charts/",),
     "pandas": ("reports/",),
     "genai_prices": ("ledger/operations/load_prices.py",),
+    "standardwebhooks": ("policies/operations/deliver.py",),
     "xlsxwriter": ("reports/exports/xlsx.py",),
     "cryptography": (
         "ledger/core/checkpoint.py",

@@ -15,9 +15,10 @@ from policies.models.alert import (
     SignedChange,
     WatchCursor,
 )
+from policies.models.approval import Approval, ApprovalPolicyVersion, ApprovalStep
 from policies.models.balance import EnvelopeBalance, EnvelopeTree
 from policies.models.decision_log import AnswerLog, DecisionLog, DenialFold
-from policies.models.envelope import Envelope, EnvelopeVersion
+from policies.models.envelope import Envelope, EnvelopeVersion, TemporaryRaise
 from policies.models.kill import KillCriterion, KillEvent, KillVersion, ThrottleMinute
 from policies.models.lease import Lease, LeaseHolder
 from policies.models.organisation import Organisation
@@ -28,6 +29,8 @@ from policies.models.use_case import Department, UseCase
 APPEND_ONLY = (
     "policies_alert_attempt",
     "policies_answer_log",
+    "policies_approval_policy",
+    "policies_approval_step",
     "policies_decision_log",
     "policies_denial_fold",
     "policies_envelope_version",
@@ -59,6 +62,8 @@ MUTABLE = (
     "policies_change_sighting",
     "policies_watch_cursor",
     "policies_overrun_hour",
+    "policies_approval",
+    "policies_temporary_raise",
 )
 """Definitions (their history is in version tables or entries), caches of the ledger, and the
 life of alerts: raised, told, acknowledged, resolved."""
@@ -73,6 +78,9 @@ __all__ = [
     "AlertRule",
     "AlertSnooze",
     "AnswerLog",
+    "Approval",
+    "ApprovalPolicyVersion",
+    "ApprovalStep",
     "ChangeSighting",
     "DecisionLog",
     "DenialFold",
@@ -91,6 +99,7 @@ __all__ = [
     "PolicyVersion",
     "Reservation",
     "SignedChange",
+    "TemporaryRaise",
     "ThrottleMinute",
     "TokenKey",
     "UseCase",

@@ -132,3 +132,38 @@ class EnvelopeVersion(models.Model):
     def __str__(self) -> str:
         """Which version of what?"""
         return f"{self.envelope_id} v{self.version}"
+
+
+class TemporaryRaise(models.Model):
+    """Until when does a raised cap hold, and what does it fall back to?
+
+    One can run for an envelope at a time; a later change of the amount takes its place.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    envelope = models.ForeignKey(Envelope, on_delete=models.PROTECT, related_name="+")
+    approval = models.CharField(max_length=30, help_text="apr_… that allowed it")
+    back_to_nanos = models.BigIntegerField(help_text="cap from `until` on")
+    until = models.DateTimeField()
+    state = models.CharField(max_length=10, default="running")
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """Table and rules."""
+
+        db_table = "policies_temporary_raise"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=("running", "ended", "replaced")),
+                name="temporary_raise_state_known",
+            ),
+            models.UniqueConstraint(
+                fields=["envelope"],
+                condition=Q(state="running"),
+                name="temporary_raise_one_runs",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Until when?"""
+        return f"{self.envelope_id} until {self.until:%Y-%m-%d %H:%M}"

@@ -1,4 +1,4 @@
-"""What does capacity cost that is paid whether used or not? Drawdown, waste, break-even, advice.
+"""What does capacity cost that is paid whether used or not? Drawdown, waste and advice.
 
 A commitment buys so many units for so much an hour; each unit serves so many tokens an hour.
 What is used within the hour's capacity costs nothing more at the margin (routing price 0), what

@@ -18,6 +18,8 @@ TOKEN_PRICE_MAX_NANOS = 1_000 * 10**9
 """$1,000 per million tokens; request, tool and hour meters have units of their own."""
 STEP_MAX = 10
 """A price that moved by more than this factor since the last one is doubted."""
+MOVE_SHARE_MAX = 4
+"""A price in force that moves by more than a quarter waits for a person (product.md 8)."""
 OUTPUT_SHARE_MIN = 4
 """A chat model's output is not cheaper than a quarter of its input."""
 
@@ -29,6 +31,7 @@ class Doubt(StrEnum):
 
     TOO_DEAR = "too_dear"
     MOVED_TENFOLD = "moved_tenfold"
+    MOVED_OVER_QUARTER = "moved_over_a_quarter"
     OUTPUT_BELOW_INPUT = "output_below_quarter_of_input"
     TEXT_PRICE_ON_IMAGE_MODEL = "text_price_on_image_model"
     LONG_CONTEXT_CHEAPER = "long_context_cheaper"
@@ -53,6 +56,13 @@ def doubts_about(row: CatalogueRow, context: Context) -> tuple[Doubt, ...]:
             if breaks(row, dated.card, context):
                 found[doubt] = None
     return tuple(found)
+
+
+def moved_over_a_quarter(before: int | None, after: int | None) -> bool:
+    """Did this price move by more than 25 %? A price that comes or goes did not move."""
+    if before is None or after is None:
+        return False
+    return abs(after - before) * MOVE_SHARE_MAX > before
 
 
 def base_of_twin(model: str) -> str | None:

@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ledger.core.price_catalogue import Catalogue, CatalogueRow, DatedCard, Skipped
-from ledger.core.price_plausibility import Context, Doubt, base_of_twin, doubts_about
+from ledger.core.price_plausibility import (
+    Context,
+    Doubt,
+    base_of_twin,
+    doubts_about,
+    moved_over_a_quarter,
+)
 from ledger.core.price_terms import DayWindow, OfferKey, PriceRule, PriceSource, RateCard
 from ledger.core.pricing import Offer, PriceBook
 
@@ -42,13 +48,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """Which row is not believed, and why? `cards` is what it would have said."""
+    """Which row is not believed, and why?
+
+    `cards` is what it would have said, `moves` what it would have changed from now on.
+    """
 
     key: OfferKey
     name: str
     doubts: tuple[Doubt, ...]
     cards: tuple[DatedCard, ...] = ()
     remark: str = ""
+    moves: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,16 +117,15 @@ def propose(
             continue
         doubts = doubts_about(row, Context(held.get(None), _base(row, rows)))
         added = _added(row, listed, now)
+        moves = _moves(row, listed, added)
+        if any(moved_over_a_quarter(each.before, each.after) for each in moves):
+            doubts = (*doubts, Doubt.MOVED_OVER_QUARTER)
         if added and doubts:
-            doubted.append(Quarantined(row.key, row.name, doubts, row.cards))
+            doubted.append(Quarantined(row.key, row.name, doubts, row.cards, moves=moves))
         elif added:
             rules += added
-            if listed:
-                for dated in {each.dated.valid_from: each for each in added}.values():
-                    date = dated.dated.valid_from
-                    before = _generation(listed, date)
-                    changes += _changes(row.key, date, before, row.cards_at(date))
-            else:
+            changes += moves
+            if not listed:
                 new_offers.append(row.key)
         else:
             unchanged += 1
@@ -140,6 +149,11 @@ def propose(
         ),
         skipped=catalogue.skipped,
     )
+
+
+def rules_of_row(*, book: PriceBook, row: CatalogueRow, now: datetime) -> tuple[NewRule, ...]:
+    """Which rules would this one row add now? For a doubted row that a person releases."""
+    return tuple(_added(row, _listed(book.offers.get(row.key)), now))
 
 
 def _listed(offer: Offer | None) -> list[PriceRule]:
@@ -189,6 +203,18 @@ def _added(row: CatalogueRow, listed: list[PriceRule], now: datetime) -> list[Ne
     return [
         NewRule(row.key, dated, row.name, row.evidence, row.context_window) for dated in wanted
     ]
+
+
+def _moves(
+    row: CatalogueRow, listed: list[PriceRule], added: list[NewRule]
+) -> tuple[Change, ...]:
+    """What would change meter by meter, date by date? Nothing for an offer without a price."""
+    dates = sorted({each.dated.valid_from for each in added}) if listed else []
+    return tuple(
+        change
+        for date in dates
+        for change in _changes(row.key, date, _generation(listed, date), row.cards_at(date))
+    )
 
 
 def _base(row: CatalogueRow, rows: Mapping[OfferKey, CatalogueRow]) -> RateCard | None:

@@ -37,6 +37,7 @@ from ledger.core.price_catalogue import (
 )
 from ledger.core.price_digest import card_text
 from ledger.core.price_proposal import Proposal, Quarantined, propose
+from ledger.core.price_record import card_records, key_record
 from ledger.core.price_terms import (
     ALWAYS,
     GLOBAL,
@@ -126,7 +127,7 @@ def read_catalogue(*, source: str) -> Catalogue:
 def propose_prices(*, catalogue: Catalogue, now: datetime) -> Proposal:
     """What would loading this catalogue change? Writes nothing."""
     known = frozenset(PriceAlias.objects.values_list("venue", "alias"))
-    return propose(book=price_book().book, catalogue=catalogue, now=now, known_aliases=known)
+    return propose(book=price_book().stated, catalogue=catalogue, now=now, known_aliases=known)
 
 
 def load_catalogue(
@@ -142,7 +143,7 @@ def load_catalogue(
     with transaction.atomic():
         lock_price_book()
         proposal = propose_prices(catalogue=catalogue, now=now)
-        _quarantine(proposal, now)
+        quarantine(proposal, now=now)
         before = price_book().version
         if proposal.is_empty:
             return Loaded(before, proposal, 0)
@@ -400,7 +401,8 @@ def _draft(proposal: Proposal, actor: str) -> VersionDraft:
     )
 
 
-def _quarantine(proposal: Proposal, now: datetime) -> None:
+def quarantine(proposal: Proposal, *, now: datetime) -> None:
+    """Lists the rows that are not believed, each content once: for a person, never a price."""
     PriceQuarantine.objects.bulk_create(
         [
             PriceQuarantine(
@@ -409,7 +411,7 @@ def _quarantine(proposal: Proposal, now: datetime) -> None:
                 name=each.name,
                 slug=each.key.slug,
                 doubts=[doubt.value for doubt in each.doubts],
-                cards=[card_text(dated.card) for dated in each.cards],
+                cards=_quarantine_cards(each),
                 remark=each.remark,
                 content_hash=_hash_of(proposal.catalogue, each),
                 seen_at=now,
@@ -418,6 +420,11 @@ def _quarantine(proposal: Proposal, now: datetime) -> None:
         ],
         ignore_conflicts=True,
     )
+
+
+def _quarantine_cards(row: Quarantined) -> list[dict[str, str]]:
+    """Each dated card with the offer it is of, so that the row can be released as it was."""
+    return [{**each, **key_record(row.key)} for each in card_records(row.cards)]
 
 
 def _hash_of(catalogue: str, row: Quarantined) -> bytes:

@@ -7,7 +7,7 @@ price of 0 needs its meters named as free: "free by policy".
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from django.db import transaction
 
 from ledger.core.document import canonical_json
 from ledger.core.entry import Entry
+from ledger.core.fx import latest
 from ledger.core.offer_names import NAME_CHARS_MAX
 from ledger.core.price_digest import card_text
 from ledger.core.price_terms import (
@@ -91,9 +92,7 @@ def add_price(
     Locks: the price book.
     """
     card = _checked(price)
-    currency = ledger_of_company().currency
-    if price.currency != currency:
-        raise UnitMismatch(expected=currency, got=price.currency)
+    _check_currency(price)
     request = _request(price, card)
     request_hash = sha256(canonical_json(request)).digest()
     draft = VersionDraft(
@@ -188,8 +187,18 @@ def withdraw_price(
     return entry.entry.price_version if entry else price_book().version
 
 
+def _check_currency(price: OwnPrice) -> None:
+    """Another currency than the ledger's needs a rate that holds when the price begins."""
+    currency = ledger_of_company().currency
+    if price.currency == currency:
+        return
+    known = price_book().fx.get(price.currency, ())
+    if latest(known, on=price.valid_from.astimezone(UTC).date()) is None:
+        raise UnitMismatch(expected=currency, got=price.currency)
+
+
 def _own_rule(rule_id: int) -> tuple[OfferKey, PriceRule]:
-    for key, offer in price_book().book.offers.items():
+    for key, offer in price_book().stated.offers.items():
         for rule in offer.rules:
             if rule.rule_id == rule_id and rule.source is not PriceSource.LIST:
                 return key, rule
@@ -197,7 +206,7 @@ def _own_rule(rule_id: int) -> tuple[OfferKey, PriceRule]:
 
 
 def _rule_of(version: int, key: OfferKey) -> PriceRule:
-    for rule in price_book().book.offers[key].rules:
+    for rule in price_book().stated.offers[key].rules:
         if rule.version == version:
             return rule
     raise NotFound(kind="own_price", id=key.slug)

@@ -13,8 +13,16 @@ from uuid import UUID
 from django.db import connection
 
 from ledger.core.entry import Entry, Kind
-from ledger.core.price_digest import alias_line, digest_of, rule_line, withdrawal_line
+from ledger.core.fx import FxRate
+from ledger.core.price_digest import (
+    alias_line,
+    digest_of,
+    fx_line,
+    rule_line,
+    withdrawal_line,
+)
 from ledger.core.price_terms import DayWindow, OfferKey, PriceRule, PriceSource, RateCard
+from ledger.models.fx import FxRateRow
 from ledger.models.price import (
     PriceAlias,
     PriceOffer,
@@ -42,6 +50,8 @@ class PriceChange(StrEnum):
     OVERRIDE = "override"
     CONTRACT = "contract"
     WITHDRAWAL = "withdrawal"
+    RELEASE = "release"
+    FX = "fx"
 
 
 class ZeroWithoutPolicy(Rejected):
@@ -84,6 +94,7 @@ class VersionDraft:
     rules: Sequence[RuleDraft] = ()
     aliases: Sequence[tuple[str, str, str]] = ()
     ends: Sequence[tuple[OfferKey, PriceRule]] = ()
+    fx: Sequence[FxRate] = ()
     ended_at: datetime | None = None
     catalogue: str = ""
     edition: str = ""
@@ -123,6 +134,7 @@ def write_price_version(
     made = [_rule(each, version) for each in draft.rules]
     lines = [rule_line(each.key, rule) for each, rule in zip(draft.rules, made, strict=True)]
     lines += [alias_line(*alias) for alias in draft.aliases]
+    lines += [fx_line(rate) for rate in draft.fx]
     lines += [withdrawal_line(key, rule, draft.ended_at or now) for key, rule in draft.ends]
     digest = digest_of(before=before.digest, lines=lines)
     PriceVersion.objects.create(
@@ -156,6 +168,22 @@ def write_price_version(
             for _, rule in draft.ends
         ]
     )
+    FxRateRow.objects.bulk_create(
+        [
+            FxRateRow(
+                currency=rate.currency,
+                rate=rate.rate,
+                rate_date=rate.rate_date,
+                source=rate.source,
+                evidence=rate.evidence,
+                actor=draft.actor,
+                since_id=version,
+                recorded_at=now,
+            )
+            for rate in draft.fx
+        ],
+        batch_size=ROWS_AT_ONCE,
+    )
     tell_plane(what="prices")
     body = {
         "actor": draft.actor,
@@ -164,6 +192,7 @@ def write_price_version(
         "before": before.digest.hex(),
         "change": draft.change.value,
         "evidence": draft.evidence,
+        "fx_rates": len(draft.fx),
         "rules": len(draft.rules),
         "version": version,
         "withdrawn": len(draft.ends),

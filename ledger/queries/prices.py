@@ -362,7 +362,7 @@ def compile_state(*, version: int, digest: bytes) -> PriceState:
 
 
 def _ours(offer: Offer, currency: str, fx: Mapping[str, tuple[FxRate, ...]]) -> Offer:
-    """The offer with every card in the ledger's currency; the same one where all of them are."""
+    """The offer with every card in the ledger's currency; itself where all of them are."""
     if all(rule.card.currency == currency for rule in offer.rules):
         return offer
     rules = in_our_currency(offer.rules, currency=currency, rates=fx)

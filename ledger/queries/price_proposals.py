@@ -1,0 +1,158 @@
+"""Which price refreshes were proposed, what became of each, which rows wait for a person?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from ledger.models.price import PriceQuarantine
+from ledger.models.price_proposal import PriceProposal
+from o10.kernel.errors import NotFound
+
+PROPOSALS_SHOWN = 100
+QUARANTINE_SHOWN = 2_000
+# Only catalogues and releases touch list prices; contracts leave an open proposal as it is.
+_BASE = """
+SELECT version, digest FROM ledger_price_version
+WHERE change IN ('catalogue', 'release') ORDER BY version DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalView:
+    """What does a proposal say, and how does it stand?
+
+    Shape: `state` is open, applied, superseded, declined or void (list prices changed since);
+    `body` as `ledger.operations.propose_refresh` writes it; `hash` hex.
+    """
+
+    id: str
+    catalogue: str
+    edition: str
+    content_hash: str
+    hash: str
+    base_version: int
+    actor: str
+    made_at: datetime
+    state: str
+    version: int | None
+    ended_at: datetime | None
+    ended_by: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantinedView:
+    """Which row is not believed, why, and was it released?
+
+    Shape: `cards` are dated card records, oldest first; `readable` says that it states prices
+    that a release could load; `has_zero` that one of them is 0.
+    """
+
+    id: int
+    catalogue: str
+    edition: str
+    name: str
+    slug: str
+    doubts: tuple[str, ...]
+    cards: tuple[Mapping[str, str], ...]
+    remark: str
+    seen_at: datetime
+    readable: bool
+    has_zero: bool
+    released_at: datetime | None
+    released_version: int | None
+    released_by: str
+    reason: str
+
+
+def list_base() -> tuple[int, bytes]:
+    """On which state of the list prices does a proposal stand? Version 0 = none yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BASE)
+        row = cursor.fetchone()
+    return (0, bytes(32)) if row is None else (int(row[0]), bytes(row[1]))
+
+
+def list_proposals() -> tuple[ProposalView, ...]:
+    """Which proposals were made? Newest first, the hundred newest."""
+    base = list_base()[0]
+    rows = PriceProposal.objects.select_related("end").order_by("-made_at", "-id")
+    return tuple(_proposal(row, base) for row in rows[:PROPOSALS_SHOWN])
+
+
+def get_proposal(*, proposal: str) -> ProposalView:
+    """Which proposal has this id?
+
+    Raises: NotFound (`not_found`).
+    """
+    row = PriceProposal.objects.select_related("end").filter(id=proposal).first()
+    if row is None:
+        raise NotFound(kind="price_proposal", id=proposal)
+    return _proposal(row, list_base()[0])
+
+
+def list_quarantine(*, waiting_only: bool = True) -> tuple[QuarantinedView, ...]:
+    """Which rows are not believed? Newest first; those released too when asked for."""
+    rows = PriceQuarantine.objects.select_related("release").order_by("-seen_at", "slug")
+    if waiting_only:
+        rows = rows.filter(release=None)
+    return tuple(_quarantined(row) for row in rows[:QUARANTINE_SHOWN])
+
+
+def get_quarantined(*, row_id: int) -> QuarantinedView:
+    """Which quarantined row has this number?
+
+    Raises: NotFound (`not_found`).
+    """
+    row = PriceQuarantine.objects.select_related("release").filter(id=row_id).first()
+    if row is None:
+        raise NotFound(kind="quarantined_price", id=str(row_id))
+    return _quarantined(row)
+
+
+def _proposal(row: PriceProposal, base: int) -> ProposalView:
+    end = getattr(row, "end", None)
+    if end is not None:
+        state = str(end.outcome)
+    else:
+        state = "open" if row.base_version == base else "void"
+    return ProposalView(
+        id=row.id,
+        catalogue=row.catalogue,
+        edition=row.edition,
+        content_hash=row.content_hash,
+        hash=bytes(row.body_hash).hex(),
+        base_version=row.base_version,
+        actor=row.actor,
+        made_at=row.made_at,
+        state=state,
+        version=end.version_id if end else None,
+        ended_at=end.ended_at if end else None,
+        ended_by=end.actor if end else "",
+        body=row.body,
+    )
+
+
+def _quarantined(row: PriceQuarantine) -> QuarantinedView:
+    release = getattr(row, "release", None)
+    cards = tuple(each for each in row.cards if isinstance(each, dict))
+    return QuarantinedView(
+        id=row.id,
+        catalogue=row.catalogue,
+        edition=row.edition,
+        name=row.name,
+        slug=row.slug,
+        doubts=tuple(row.doubts),
+        cards=cards,
+        remark=row.remark,
+        seen_at=row.seen_at,
+        readable=bool(cards) and len(cards) == len(row.cards),
+        has_zero="zero_price" in row.doubts,
+        released_at=release.released_at if release else None,
+        released_version=release.version_id if release else None,
+        released_by=release.approved_by if release else "",
+        reason=release.reason if release else "",
+    )

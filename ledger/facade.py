@@ -20,6 +20,7 @@ from ledger.core.price_proposal import Change as PriceDifference
 from ledger.core.price_proposal import Proposal, Quarantined
 from ledger.core.price_terms import Bracket, OfferKey, PriceSource, Threshold, Tier
 from ledger.core.pricing import Ladder, RatedOffer, price_usage
+from ledger.core.prior_period import Placement, month_after, month_before, month_bounds
 from ledger.core.tiles import TileId, tile_of_path
 from ledger.models import APPEND_ONLY, MUTABLE, PERIOD_FROZEN, SELF_GRANTED
 from ledger.operations.adopt_cluster import adopt_cluster
@@ -63,10 +64,26 @@ from ledger.operations.record_usage import UsageReport, UsageResult, record_usag
 from ledger.operations.record_verification import VerifierMode, record_verification
 from ledger.operations.run_sealer import run_sealer
 from ledger.operations.seal import Sealer, seal_once
+from ledger.operations.seal_period import (
+    Closed,
+    ClosingBalance,
+    NotClosing,
+    NotOver,
+    OutOfOrder,
+    begin_close,
+    seal_period,
+)
 from ledger.operations.verify_ledger import verify_ledger
 from ledger.operations.verify_walk import Audit
 from ledger.operations.write_price_version import SYSTEM
 from ledger.queries.audit_rows import plan_walks
+from ledger.queries.call_facts import (
+    CallFacts,
+    ModelFacts,
+    list_call_facts,
+    list_model_facts,
+    list_spenders,
+)
 from ledger.queries.cost_rows import CostRow, list_cost_rows
 from ledger.queries.database_clock import measure_clock_offset
 from ledger.queries.decision_words import (
@@ -112,6 +129,19 @@ from ledger.queries.integrity import (
 )
 from ledger.queries.ledgers import COMPANY_LEDGER, LedgerRow, find_ledger, ledger_of_company
 from ledger.queries.line_query import LEDGER_GRAMMAR, line_filter_of
+from ledger.queries.periods import (
+    PeriodRow,
+    PeriodSums,
+    PriorLine,
+    closed_until,
+    find_period,
+    get_period,
+    list_balance_lines,
+    list_periods,
+    list_prior_lines,
+    placed,
+    sum_period,
+)
 from ledger.queries.price_basis import Agreement, PriceBasis
 from ledger.queries.price_coverage import Covered, PriceCoverage, price_coverage
 from ledger.queries.price_integrity import PriceFinding, find_altered_prices
@@ -168,6 +198,33 @@ from ledger.queries.watched_entries import (
 )
 
 __all__ = [
+    "Closed",
+    "ClosingBalance",
+    "NotClosing",
+    "NotOver",
+    "OutOfOrder",
+    "begin_close",
+    "seal_period",
+    "PeriodRow",
+    "PeriodSums",
+    "PriorLine",
+    "closed_until",
+    "find_period",
+    "get_period",
+    "list_balance_lines",
+    "list_periods",
+    "list_prior_lines",
+    "placed",
+    "sum_period",
+    "Placement",
+    "month_after",
+    "month_before",
+    "month_bounds",
+    "CallFacts",
+    "ModelFacts",
+    "list_call_facts",
+    "list_model_facts",
+    "list_spenders",
     "CallCosts",
     "WatchedEntry",
     "call_costs",

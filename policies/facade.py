@@ -7,6 +7,7 @@ from policies.core.drafts import (
     UseCaseChange,
     UseCaseDraft,
 )
+from policies.core.kill_spec import Spec as KillSpec
 from policies.models import APPEND_ONLY, MUTABLE
 from policies.operations.authorize import authorize, dry_run
 from policies.operations.change_envelope import change_envelope
@@ -17,12 +18,27 @@ from policies.operations.create_use_case import (
     create_department,
     create_use_case,
 )
+from policies.operations.evaluate_kill import look_at_all, look_at_criterion, watch_criteria
 from policies.operations.expire import expire_due
 from policies.operations.extend import extend
 from policies.operations.fold_denials import fold_denials
 from policies.operations.found_organisation import found_organisation
 from policies.operations.keep_exposure import keep_exposure
 from policies.operations.keep_shipment import keep_shipment
+from policies.operations.kill_criteria import (
+    CriterionDraft,
+    apply_arm,
+    apply_loosen,
+    apply_override,
+    apply_restore,
+    apply_retire,
+    apply_trip,
+    change_criterion,
+    create_criterion,
+    needs_two_to_restore,
+    restore_alone,
+    retire_draft,
+)
 from policies.operations.lend_to_router import lend_to_router
 from policies.operations.raise_alert import Raised, raise_alert
 from policies.operations.reconcile_leases import reconcile_leases
@@ -39,8 +55,15 @@ from policies.operations.teller.teller import Teller
 from policies.operations.teller.tending import Rounds, close_teller
 from policies.operations.token_keys import forget_keys
 from policies.operations.watch_balances import watch_balances
-from policies.operations.write_off import write_off_due
+from policies.operations.wind_down import wind_down
+from policies.operations.write_off import write_off_before, write_off_due
 from policies.queries.backlog import Backlog, backlog
+from policies.queries.closing import (
+    StillOpen,
+    closing_balances,
+    period_drift,
+    still_open,
+)
 from policies.queries.conservation import Finding, check_conservation, policy_findings
 from policies.queries.current_policy import forget_policy
 from policies.queries.decision_pages import (
@@ -91,6 +114,7 @@ from policies.queries.envelopes import (
 from policies.queries.hold_figures import HoldFigures, hold_figures
 from policies.queries.lease_figures import LeaseFigures, lease_figures
 from policies.queries.live_invariants import check_invariants
+from policies.queries.metric_sources import MetricScope, register_metric_source
 from policies.queries.organisation import (
     OrganisationView,
     find_organisation,
@@ -118,6 +142,30 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "CriterionDraft",
+    "KillSpec",
+    "MetricScope",
+    "apply_arm",
+    "apply_loosen",
+    "apply_override",
+    "apply_restore",
+    "apply_retire",
+    "apply_trip",
+    "change_criterion",
+    "create_criterion",
+    "look_at_all",
+    "look_at_criterion",
+    "needs_two_to_restore",
+    "register_metric_source",
+    "restore_alone",
+    "retire_draft",
+    "watch_criteria",
+    "wind_down",
+    "StillOpen",
+    "closing_balances",
+    "period_drift",
+    "still_open",
+    "write_off_before",
     "CallOfDecision",
     "calls_of_decisions",
     "runs_of_reservations",

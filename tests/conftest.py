@@ -191,6 +191,10 @@ def _empty(urls: Urls) -> None:
         ).fetchall()
         names = sql.SQL(", ").join(sql.Identifier(str(row[0])) for row in tables)
         connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(names))
+        # The bound of months a test has closed.
+        connection.execute(
+            "ALTER TABLE ledger_entry DROP CONSTRAINT IF EXISTS entry_not_in_closed_period"
+        )
 
 
 @pytest.fixture

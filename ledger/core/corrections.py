@@ -15,7 +15,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from ledger.core.entry import ZERO_UUID, Entry, Flag, Kind
-from o10.kernel.errors import Rejected
+from ledger.core.prior_period import Placement
+from o10.kernel.errors import Conflict, Rejected, Retry
 
 # Holds are ended by release, expire and lease_return; statements about the ledger itself
 # (periods, checkpoints, registry, policy) are superseded by a newer statement.
@@ -53,6 +54,13 @@ class NotReversible(Rejected):
     """Which kind of entry can't be taken back? Fields: `uid`, `kind`."""
 
     code = "not_reversible"
+
+
+class PeriodEnded(Conflict):
+    """Is it a write-off of a closed month, whose holds are ended for good? Fields: `uid`."""
+
+    code = "period_closed"
+    retry = Retry.NO
 
 
 class Hold(Enum):
@@ -100,6 +108,28 @@ def reversing(
         reverses=original.uid,
         doc=doc,
         ref="",
+    )
+
+
+def in_open_period(draft: Entry, placement: Placement, *, doc: bytes) -> Entry:
+    """Which draft says the same where the month of its original is closed?
+
+    It stands in the open month under flag PRIOR_PERIOD: money that nobody held is unguarded,
+    and what was unsettled in the closed month is not revived. `doc` names that month.
+    Raises: PeriodEnded (`period_closed`) for what only moved unsettled money there.
+    """
+    if not placement.is_prior:
+        return draft
+    if not draft.amount_nanos and draft.unsettled_nanos:
+        raise PeriodEnded(uid=str(draft.reverses))
+    flags = draft.flags & ~int(Flag.UNGUARDED) | Flag.PRIOR_PERIOD
+    return replace(
+        draft,
+        effective_at=placement.effective_at,
+        unsettled_nanos=0,
+        lease=ZERO_UUID,
+        flags=flags | Flag.UNGUARDED if draft.amount_nanos > 0 else flags,
+        doc=doc,
     )
 
 

@@ -16,7 +16,10 @@ ENVELOPE_CHANGE_DOC, the document of an entry of kind 1, from which caps and pat
     Integers beyond 2^53 are decimal strings. A parent never changes. Every level of a path has
     one such document for each period, written no later than the first entry in it; a later one
     of the same envelope and period replaces end, cap and limit.
-PERIOD_CLOSE_DOC (kind 29): {"period": "2026-10", "start", "end", "balances_root": hex}.
+PERIOD_CLOSE_DOC (kind 29): {"period": "2026-10", "start", "end", "balances_root": hex} and, in
+    closes after which nothing may move the period any more, "late": "open_period", "lines":
+    number of closing balances, "size", "root", "chain": a checkpoint that covers the period,
+    "entries", "settled_nanos", "last_seq": what was effective in it.
 CHECKPOINT_REF_DOC (kind 30): {"size", "root": hex, "chain": hex}.
 
 Units: nanos of the ledger's currency; instants are microseconds since 2000-01-01T00:00:00Z.
@@ -48,6 +51,8 @@ FINDINGS_MAX: Final = 1000
 RECENT_MICROS: Final = 60 * 1_000_000
 ZERO16: Final = bytes(16)
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - runs on 3.10
+# Every zone's offset since 2000 is a whole number of quarter hours, so months begin on one.
+_SLOT: Final = 15 * 60 * 1_000_000
 EMPTY_ROOT: Final = sha256().digest()
 
 # Codes of kinds and flags that the rules look at; docs/algorithms/canonical-image.md has all.
@@ -71,6 +76,8 @@ CHECKPOINT_REF: Final = 30
 REGISTRY: Final = 32
 UNGUARDED: Final = 1 << 7
 LATE_SETTLE: Final = 1 << 8
+PRIOR_PERIOD: Final = 1 << 15
+LATE_RULE: Final = "open_period"
 
 COLUMNS: Final = (
     "ver smallint, ledger_id integer, kind smallint, uid uuid, effective_at timestamptz,"
@@ -183,6 +190,7 @@ class _Row(NamedTuple):
     amount_nanos: int
     held_nanos: int
     unsettled_nanos: int
+    n: int
     reservation: bytes
     lease: bytes
     attempt: int
@@ -192,6 +200,7 @@ class _Row(NamedTuple):
 
 
 _REPLAYED: Final = _reader(*_Row._fields)
+_FLAGS: Final = _reader("flags")
 _ALL_FIXED: Final = _reader(*(name for name, _ in _FIXED))
 
 
@@ -467,6 +476,12 @@ class Exposure:
         if row.flags & UNGUARDED:
             total[3] += net
 
+    def place_waiting(self) -> None:
+        """Add what waited for the document of its envelope or period, where that came since."""
+        waiting, self._unplaced = self._unplaced, []
+        for seq, row, net in waiting:
+            self.place(seq, row, net)
+
     def balances(self) -> dict[Place, Balance]:
         """What do all entries so far add up to, by envelope and start of its period?"""
         sums: dict[Place, list[int]] = {place: [0] * 4 for place in self._nodes}
@@ -481,6 +496,10 @@ class Exposure:
         """Which cap has each envelope in each of its periods now?"""
         return {place: node.cap for place, node in self._nodes.items()}
 
+    def ends(self) -> dict[Place, int]:
+        """When does each period of each envelope end, as known now?"""
+        return {place: node.end for place, node in self._nodes.items()}
+
     def end_of(self, place: Place) -> int:
         """When does the period end that starts there?"""
         return self._nodes[place].end
@@ -492,9 +511,7 @@ class Exposure:
             if moved.row.envelope_id in self._roots:
                 self._group(moved)
         self._queue.clear()
-        waiting, self._unplaced = self._unplaced, []
-        for seq, row, net in waiting:
-            self.place(seq, row, net)
+        self.place_waiting()
         for seq, row, _ in self._unplaced:
             found = f"envelope {row.envelope_id} at {instant(row.effective_at)}"
             what = "no envelope_change names the envelope and period"
@@ -754,6 +771,20 @@ class Close(NamedTuple):
     body: Mapping[str, Any]
     balances: Mapping[Place, Balance]
     caps: Mapping[Place, int | None]
+    ends: Mapping[Place, int]
+
+    @property
+    def is_final(self) -> bool:
+        """Does nothing move the period any more, what comes late standing in a later one?"""
+        return self.body.get("late") == LATE_RULE
+
+    def places(self) -> list[Place]:
+        """Which envelopes have a period of just this length, and so a closing balance?"""
+        return [
+            place
+            for place, end in self.ends.items()
+            if place[1] == self.start and end == self.end
+        ]
 
 
 Originals = Callable[[Collection[bytes]], Mapping[bytes, tuple[int, bytes]]]
@@ -793,6 +824,8 @@ class Replay:
         self._uids: set[bytes] = set()
         self._reversals: dict[bytes, tuple[int, bytes]] = {}
         self._closed_until = -(2**63)
+        self._final_until = -(2**63)
+        self._spent: dict[int, int] = {}
 
     def feed(self, rows: Iterable[tuple[int, bytes]]) -> None:
         """Take entries (seq, image) in seq order; the order itself is for `check_chain`."""
@@ -815,6 +848,9 @@ class Replay:
                 self._effects(seq, row, net)
             if booked and whole:
                 self.exposure.place(seq, row, net)
+                if row.amount_nanos:
+                    slot = row.effective_at // _SLOT
+                    self._spent[slot] = self._spent.get(slot, 0) + row.amount_nanos
             if whole:
                 self._sums(seq, row)
             change = None
@@ -859,12 +895,35 @@ class Replay:
             what = "the entry is sealed twice"
             self._say("I7", what, "one entry", "its uid again", seq, row.uid)
         self._uids.add(row.uid)
+        if row.effective_at < self._final_until:
+            self._still(seq, row)
         if row.recorded_at < self._closed_until:
             for close in self.closes:
                 if close.start <= row.recorded_at < close.end:
                     what = f"recorded in the period closed at seq {close.seq}"
                     expected = f"at or after {instant(close.end)}"
                     self._say("I8", what, expected, instant(row.recorded_at), seq, row.uid)
+
+    def _still(self, seq: int, row: _Row) -> None:
+        """Does the entry move a month that was closed for good before it?"""
+        if not (row.amount_nanos or row.held_nanos or row.unsettled_nanos or row.n):
+            return
+        for close in self.closes:
+            if close.is_final and close.start <= row.effective_at < close.end:
+                what = f"it moves the period closed at seq {close.seq}"
+                found = instant(row.effective_at)
+                self._say("I8", what, "an instant after it", found, seq, row.uid)
+
+    def _check_close(self, close: Close, row: _Row) -> None:
+        """Is the month's total what its entries add up to? Needs all entries."""
+        if self._coverage is not Coverage.WHOLE or "settled_nanos" not in close.body:
+            return
+        spent = self._spent.items()
+        total = sum(nanos for at, nanos in spent if close.start <= at * _SLOT < close.end)
+        if total != int(close.body["settled_nanos"]):
+            what = f"what was spent in {close.body['period']}"
+            stated = str(close.body["settled_nanos"])
+            self._say("balances", what, str(total), stated, close.seq, row.uid)
 
     def _effects(self, seq: int, row: _Row, net: int) -> None:
         moves = net != 0 or row.kind == ENVELOPE_CHANGE
@@ -916,9 +975,16 @@ class Replay:
             return None
         if row.kind == PERIOD_CLOSE:
             start, end = micros(body["start"]), micros(body["end"])
-            sums, caps = self.balances(), self.exposure.caps()
-            self.closes.append(Close(seq, uid_text(row.uid), start, end, body, sums, caps))
+            self.exposure.place_waiting()
+            sums, caps, ends = self.balances(), self.exposure.caps(), self.exposure.ends()
+            close = Close(seq, uid_text(row.uid), start, end, body, sums, caps, ends)
+            self.closes.append(close)
             self._closed_until = max(self._closed_until, end)
+            if "chain" in body:
+                self.references.append((seq, close.uid, body))
+            if close.is_final:
+                self._final_until = max(self._final_until, end)
+                self._check_close(close, row)
             return None
         change = change_of(body)
         if change.envelope != row.envelope_id:
@@ -944,13 +1010,27 @@ class Replay:
         for name, (seq, image) in self._reversals.items():
             uid = image[UID : UID + 16]
             if name in known:
-                fault = reversal_fault(known[name][1], image)
+                fault = self._reversal_fault(known[name][1], image, seq)
                 if fault:
                     what = f"not the negative of seq {known[name][0]}: {fault[0]}"
                     self._say("I5", what, fault[1], fault[2], seq, uid)
             elif self._coverage is Coverage.WHOLE:
                 what = "the reversed entry isn't there"
                 self._say("I5", what, uid_text(name), "none", seq, uid)
+
+    def _reversal_fault(
+        self, original: bytes, reversal: bytes, seq: int
+    ) -> tuple[str, str, str] | None:
+        fault = reversal_fault(original, reversal)
+        if fault or self._coverage is not Coverage.WHOLE or not is_prior(reversal):
+            return fault
+        at = fields_of(original)["effective_at"]
+        if any(
+            close.is_final and close.seq < seq and close.start <= at < close.end
+            for close in self.closes
+        ):
+            return None
+        return "flags", "no PRIOR_PERIOD: its month wasn't closed", "PRIOR_PERIOD"
 
     def _check_balances(self) -> None:
         for (envelope, start), total in self.balances().items():
@@ -1016,12 +1096,24 @@ def reversal_fault(original: bytes, reversal: bytes) -> tuple[str, str, str] | N
     wanted: dict[str, tuple[Any, ...]] = {name: (-first[name],) for name in _NEGATED}
     wanted |= {name: (first[name],) for name in _KEPT}
     wanted |= {"held_nanos": (0, -first["held_nanos"]), "reserved_nanos": (0,)}
+    unguarded = first["flags"] & UNGUARDED
+    if is_prior(reversal):
+        # Its month is closed: it stands in a later one, where nothing holds money for it.
+        wanted |= {"effective_at": (second["effective_at"],), "unsettled_nanos": (0,)}
+        unguarded = UNGUARDED if second["amount_nanos"] > 0 else 0
+        if second["effective_at"] <= first["effective_at"]:
+            return "effective_at", "a later month", instant(second["effective_at"])
     for name, allowed in wanted.items():
         if second[name] not in allowed:
             return name, " or ".join(map(str, allowed)), str(second[name])
-    if (first["flags"] ^ second["flags"]) & UNGUARDED:
+    if (unguarded ^ second["flags"]) & UNGUARDED:
         return "flags", "flag 7 as the original", str(second["flags"])
     return None
+
+
+def is_prior(image: bytes) -> bool:
+    """Does the entry stand in a later month than the one it is about?"""
+    return bool(_FLAGS.unpack_from(image)[0] & PRIOR_PERIOD)
 
 
 def by_place(finding: Finding) -> tuple[bool, int]:
@@ -1618,6 +1710,19 @@ class Bundle:
             if whole:
                 for line in lines:
                     self._check_balance(replay, close, json.loads(line))
+                self._check_lines(replay, close, lines)
+
+    def _check_lines(self, replay: Replay, close: Close, lines: Sequence[bytes]) -> None:
+        """Has each envelope that has the month a line, and only one?"""
+        if not close.is_final:
+            return
+        publics = {number: name for name, number in replay.exposure.publics.items()}
+        wanted = sorted(publics.get(place[0], str(place[0])) for place in close.places())
+        found = [str(json.loads(line)["envelope"]) for line in lines]
+        if found != wanted or len(lines) != int(close.body["lines"]):
+            what = f"the envelopes with a closing balance of {close.body['period']}"
+            stated, there = ", ".join(found) or "none", ", ".join(wanted) or "none"
+            self.findings.append(Finding("balances", what, there, stated, close.seq, close.uid))
 
     def _check_balance(self, replay: Replay, close: Close, line: Mapping[str, Any]) -> None:
         place = replay.exposure.publics.get(line["envelope"], 0), close.start

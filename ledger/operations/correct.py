@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from ledger.core.corrections import replacing, reversing
+from ledger.core.corrections import in_open_period, replacing, reversing
 from ledger.core.document import canonical_json
 from ledger.core.entry import Entry, Flag
 from ledger.operations.funnel import Written, write
@@ -20,6 +20,7 @@ from ledger.operations.keep_exposure import Effect, keep_exposure
 from ledger.operations.put_document import put_document
 from ledger.queries.entries import get_by_uid
 from ledger.queries.ledgers import COMPANY_LEDGER
+from ledger.queries.periods import placed
 from o10.kernel import ids
 from o10.kernel.errors import Conflict, SelfApproval
 
@@ -66,8 +67,10 @@ def reverse(
 
     def run(own_uid: UUID) -> list[Entry]:
         original = get_by_uid(ledger_id=ledger_id, uid=uid).entry
-        doc = put_document(request, now=now)
-        drafts = [reversing(original, uid=own_uid, recorded_at=now, actor_id=actor_id, doc=doc)]
+        placement = placed(at=original.effective_at, now=now)
+        doc = put_document({**request, **placement.told}, now=now)
+        back = reversing(original, uid=own_uid, recorded_at=now, actor_id=actor_id, doc=doc)
+        drafts = [in_open_period(back, placement, doc=doc)]
         _mark_reversed(ledger_id=ledger_id, uid=uid, by_uid=own_uid)
         if replacement is not None:
             anew = replacing(
@@ -76,7 +79,8 @@ def reverse(
                 recorded_at=now,
                 actor_id=actor_id,
             )
-            drafts.append(_guarded(replace(anew, **replacement)))
+            stated = _guarded(replace(anew, **replacement))
+            drafts.append(in_open_period(stated, placement, doc=doc))
         return with_versions(drafts)
 
     return write(

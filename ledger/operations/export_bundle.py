@@ -124,6 +124,7 @@ def _contents(
         verifier=Path(verify.__file__).read_bytes(),
         registry=_registry(cursor, ledger.id),
         periods=_periods(cursor, ledger.id),
+        balances=_balances(cursor, ledger.id, size),
         anchors=_anchors(cursor, ledger.id),
         unsealed_versions=_unsealed_versions(cursor, ledger.id, size),
     )
@@ -209,6 +210,20 @@ def _periods(cursor: Any, ledger_id: int) -> list[dict[str, object]]:
         }
         for row in cursor.fetchall()
     ]
+
+
+def _balances(cursor: Any, ledger_id: int, size: int) -> dict[str, bytes]:
+    """Which closing balances has each month whose close is inside the bundle?"""
+    cursor.execute(
+        "SELECT b.period, string_agg(b.line || '\\x0a'::bytea, ''::bytea ORDER BY b.place)"
+        " FROM ledger_period_balance b WHERE b.ledger_id = %s AND b.period IN ("
+        " SELECT convert_from(d.body, 'UTF8')::jsonb ->> 'period' FROM ledger_entry e"
+        " JOIN ledger_document d ON d.hash = e.doc"
+        " JOIN ledger_seal s ON s.entry_id = e.id AND s.ledger_id = e.ledger_id"
+        " WHERE e.ledger_id = %s AND e.kind = %s AND s.seq <= %s) GROUP BY b.period",
+        [ledger_id, ledger_id, int(Kind.PERIOD_CLOSE), size],
+    )
+    return {period: bytes(lines) for period, lines in cursor.fetchall()}
 
 
 def _anchors(cursor: Any, ledger_id: int) -> dict[str, bytes]:

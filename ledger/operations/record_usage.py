@@ -26,6 +26,7 @@ from ledger.operations.keep_exposure import (
 )
 from ledger.operations.usage_draft import Booking, draft_of
 from ledger.queries.ledgers import LedgerRow, ledger_of_company
+from ledger.queries.periods import closed_until
 from ledger.queries.prices import price_book
 from o10.access.keys import Caller
 from o10.kernel import ids
@@ -123,7 +124,7 @@ def _drafts(
         caller=caller,
         actor_id=actor,
         book=price_book(),
-        closed_until=_closed_until(ledger.id),
+        closed_until=closed_until(ledger_id=ledger.id),
         now=now,
     )
     places = find_places(
@@ -133,7 +134,7 @@ def _drafts(
                 environment=record.environment,
                 customer=record.customer,
                 run_id=record.run_id,
-                at=record.at,
+                at=booking.placed(record.at).effective_at,
             )
             for record in fresh.values()
         ]
@@ -157,16 +158,6 @@ def _drafts(
         draft.uid: replace(draft, env_version=version) if version else draft
         for draft, version in zip(drafts, versions, strict=True)
     }
-
-
-def _closed_until(ledger_id: int) -> datetime | None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT max(ends_at) FROM ledger_period WHERE ledger_id = %s AND status = 'closed'",
-            [ledger_id],
-        )
-        row = cursor.fetchone()
-    return row[0] if row else None
 
 
 def _amounts(ledger_id: int, uids: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:

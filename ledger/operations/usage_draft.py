@@ -14,6 +14,7 @@ from msgspec import UNSET
 from ledger.core.entry import Basis, Entry, Finish, Flag, Kind, Purpose, pack_flags
 from ledger.core.offer_names import ModelUnknown
 from ledger.core.pricing import RatedOffer, price_usage
+from ledger.core.prior_period import Placement, place
 from ledger.operations.intern import Domain, intern
 from ledger.operations.keep_exposure import Place
 from ledger.operations.offer_numbers import OfferNumbers, offer_numbers
@@ -51,9 +52,18 @@ class Booking:
     closed_until: datetime | None
     now: datetime
 
+    def placed(self, at: datetime) -> Placement:
+        """When is usage of this instant effective? Now, if its month is closed."""
+        zone = self.ledger.time_zone
+        return place(at, closed_until=self.closed_until, now=self.now, time_zone=zone)
+
 
 def draft_of(uid: UUID, record: UsageRecord, place: Place, booking: Booking) -> Entry:
-    """Which draft stands for this record? `env_version` is filled in once balances moved."""
+    """Which draft stands for this record? `env_version` is filled in once balances moved.
+
+    Priced at the instant of use, also where its month is closed and it stands in the open one.
+    """
+    placement = booking.placed(record.at.astimezone(UTC))
     counted = record.disjoint()
     usage = counted.usage if record.cache is not CacheHit.EDGE else Usage()
     rated, numbers = _offer(record, usage, booking)
@@ -66,7 +76,7 @@ def draft_of(uid: UUID, record: UsageRecord, place: Place, booking: Booking) -> 
         marks |= Flag.EDGE_CACHE_HIT
     if record.fail_open is not UNSET:
         marks |= Flag.FAIL_OPEN
-    if booking.closed_until is not None and record.at < booking.closed_until:
+    if placement.is_prior:
         marks |= Flag.PRIOR_PERIOD
     if _provider_differs(record, amount, booking.ledger.currency):
         marks |= Flag.PROVIDER_COST_DIFFERS
@@ -74,7 +84,7 @@ def draft_of(uid: UUID, record: UsageRecord, place: Place, booking: Booking) -> 
         ledger_id=booking.ledger.id,
         kind=Kind.USAGE,
         uid=uid,
-        effective_at=record.at.astimezone(UTC),
+        effective_at=placement.effective_at,
         recorded_at=booking.now,
         envelope_id=place.envelope_id,
         use_case_id=place.use_case_id,
@@ -96,7 +106,7 @@ def draft_of(uid: UUID, record: UsageRecord, place: Place, booking: Booking) -> 
             finish=Finish[record.status.name],
             marks=marks,
         ),
-        doc=_document(record, usage, cost, booking.now),
+        doc=_document(record, usage, cost, placement, booking.now),
         ref=record.provider_request_id or "",
     )
 
@@ -182,10 +192,14 @@ def _run(record: UsageRecord) -> UUID:
 
 
 def _document(
-    record: UsageRecord, usage: Usage, cost: CostLines | None, now: datetime
+    record: UsageRecord,
+    usage: Usage,
+    cost: CostLines | None,
+    placement: Placement,
+    now: datetime,
 ) -> bytes:
     """What has no column: other token classes with their amounts, the provider's own figure."""
-    body: dict[str, Any] = {}
+    body: dict[str, Any] = {**placement.told}
     others = {
         token_class: quantity
         for token_class, quantity in usage.items()

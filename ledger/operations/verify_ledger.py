@@ -24,6 +24,7 @@ from ledger.operations.verify_heads import (
     check_state,
     read_checkpoints,
 )
+from ledger.operations.verify_periods import check_periods
 from ledger.operations.verify_walk import (
     FINDINGS_MAX,
     Audit,
@@ -109,6 +110,7 @@ def _look(
     check_checkpoints(walk, checkpoints, kept=kept, keys=keys)
     _check_rollups(cursor, walk)
     _finish_replay(cursor, walk)
+    check_periods(cursor, walk)
 
 
 def _check_counts(

@@ -42,6 +42,7 @@ from policies.operations.leases import (
     find_leases,
     lock_lease,
 )
+from policies.operations.open_month import house
 from policies.operations.release import AnsweredBefore, book_release
 from policies.operations.reservations import Hold, find_holds
 from policies.operations.return_lease import give_back
@@ -163,6 +164,8 @@ def _book(attempt: Attempt, hold: Hold, currency: str, now: datetime) -> list[le
     try:
         return book_attempt(billed, hold, attempt.uid, currency)[1]
     except ReservationFinalized:
+        housed = house(hold, now=now)
+        hold, attempt = housed.hold, replace(attempt, hold=housed.hold)
         locked = lock(hold.cells)
         cost = attempt.cost
         statements.run(END_AGAIN, [cost, hold.id])
@@ -174,7 +177,9 @@ def _book(attempt: Attempt, hold: Hold, currency: str, now: datetime) -> list[le
                 now=now,
                 amount_nanos=cost,
                 env_version=locked.version if cost else 0,
-                marks=ledger.Flag.UNGUARDED | ledger.Flag.LATE_SETTLE,
+                marks=ledger.Flag(
+                    housed.flags(int(ledger.Flag.UNGUARDED | ledger.Flag.LATE_SETTLE))
+                ),
             )
         ]
 

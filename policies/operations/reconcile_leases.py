@@ -45,6 +45,13 @@ WHERE state = 'expired' AND expires_at < %s
   AND expired_nanos > late_nanos + written_off_nanos
 ORDER BY expires_at, id LIMIT %s
 """
+UNPROVEN_OF = """
+SELECT id FROM lease
+WHERE state = 'expired' AND granted_at < %s
+  AND granted_nanos = returned_nanos + settled_nanos + expired_nanos
+  AND expired_nanos > late_nanos + written_off_nanos
+ORDER BY expires_at, id LIMIT %s
+"""
 SUM_INSIDE = """
 SELECT coalesce(sum(open_nanos), 0)::bigint FROM reservation
 WHERE lease = %s AND state = 'open' AND lease IS NOT NULL
@@ -75,6 +82,15 @@ def write_off_leases(*, now: datetime, limit: int = BATCH) -> int:
     its reservations.
     """
     found = statements.rows(UNPROVEN, [now - WINDOW, limit])
+    return sum(_end(row[0], "write_off", _write_off, now) for row in found)
+
+
+def write_off_leases_before(*, granted_before: datetime, now: datetime) -> int:
+    """Of how many expired leases was the rest given up, so that their month can be closed?
+
+    Locks: as `write_off_leases`.
+    """
+    found = statements.rows(UNPROVEN_OF, [granted_before, BATCH])
     return sum(_end(row[0], "write_off", _write_off, now) for row in found)
 
 

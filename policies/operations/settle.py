@@ -7,7 +7,7 @@ hold pays out of the lease and the holder hears what was paid; the remainder is 
 Source: ledger.md section 3; product.md section 6.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -29,6 +29,7 @@ from policies.operations.authorize import request_hash_of
 from policies.operations.balances import Move, lock, move
 from policies.operations.detach import detach, holder_keeps, lock_with_lease
 from policies.operations.leases import LeaseChange, LeaseRow, change_leases, notify_ended
+from policies.operations.open_month import house
 from policies.operations.open_periods import open_missing
 from policies.operations.price_attempt import Bill, price_attempt
 from policies.operations.questions import Numbers, actor_number
@@ -151,7 +152,12 @@ def book_attempt(
     Raises: ReservationFinalized when the reservation has ended.
     Locks: the tree, balances in order, the lease, the reservation.
     """
-    request, bill, now = attempt.request, attempt.bill, attempt.now
+    request, now = attempt.request, attempt.now
+    housed = house(seen, now=now)
+    seen, bill = housed.hold, attempt.bill
+    if housed.told:
+        bill = replace(bill, document={**bill.document, **housed.told})
+        attempt = replace(attempt, bill=bill)
     locked = lock(seen.cells)
     opened = open_missing(
         cells=seen.cells,
@@ -163,6 +169,8 @@ def book_attempt(
     hold, lease_row = lock_with_lease(seen)
     if hold.state in ("settled", "released"):
         raise ReservationFinalized(id=ids.id_of("rsv", hold.id), state=hold.state)
+    if housed.told:
+        hold = house(hold, now=now).hold
     detached: list[ledger.Draft] = []
     if lease_row and hold.state == "open":
         stays = request.final and holder_keeps(lease_row, now=now)
@@ -194,6 +202,7 @@ def book_attempt(
         )
     flags = set(bill.flags)
     flags |= {SettleFlag.LATE_SETTLE} if late else set()
+    flags |= {SettleFlag.PRIOR_PERIOD} if housed.told else set()
     flags |= {SettleFlag.OVERRUN} if parts.excess and hold.holds and hold.amount else set()
     answer = Settled(
         entry_id=ids.id_of("ent", uid),
@@ -203,6 +212,8 @@ def book_attempt(
         late=late,
         flags=tuple(flag for flag in SettleFlag if flag in flags),
     )
+    if housed.told:
+        drafts = [replace(draft, flags=housed.flags(draft.flags)) for draft in drafts]
     return encode(answer), [*opened, *detached, *drafts]
 
 

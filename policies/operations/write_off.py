@@ -1,6 +1,7 @@
 """When is money given up that expired and that nobody proved? After a day.
 
 It leaves `unsettled` and is available again. A later settle is still booked, as unguarded.
+Before a month is closed what is still unsettled in it is given up at once.
 """
 
 from datetime import datetime, timedelta
@@ -8,7 +9,8 @@ from datetime import datetime, timedelta
 from ledger import facade as ledger
 from policies.operations.balances import Move
 from policies.operations.expire import BATCH, Ending, end_due
-from policies.operations.reconcile_leases import write_off_leases
+from policies.operations.reconcile_leases import write_off_leases, write_off_leases_before
+from policies.queries.closing import list_unsettled
 from policies.queries.due import due_reservations
 
 WINDOW = timedelta(hours=24)
@@ -36,3 +38,15 @@ def write_off_due(*, now: datetime, limit: int = BATCH) -> int:
         end_due(reservation=each, ending=WRITE_OFF, before=before, now=now) for each in due
     )
     return ended + write_off_leases(now=now)
+
+
+def write_off_before(*, ends_at: datetime, now: datetime) -> int:
+    """How many expired holds and leases from before this instant were given up?
+
+    Locks: as `write_off_due`.
+    """
+    due = list_unsettled(before=ends_at, limit=BATCH)
+    ended = sum(
+        end_due(reservation=each, ending=WRITE_OFF, before=now, now=now) for each in due
+    )
+    return ended + write_off_leases_before(granted_before=ends_at, now=now)

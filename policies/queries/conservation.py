@@ -74,8 +74,9 @@ class Finding:
 def check_conservation() -> list[Finding]:
     """Which balances, leases and reservations differ from the replay of their entries?"""
     owners = [*_reservation_findings(), *_lease_findings()]
+    balances = list(EnvelopeBalance.objects.order_by("envelope_id", "period_start"))
     # An edited owner is named itself; only a deleted one must be found by what it leaves.
-    return [*_balance_findings(), *owners, *([] if owners else _owner_findings())]
+    return [*balance_findings(balances), *owners, *([] if owners else _owner_findings())]
 
 
 def policy_findings() -> list[Finding]:
@@ -86,8 +87,8 @@ def policy_findings() -> list[Finding]:
     ]
 
 
-def _balance_findings() -> Iterator[Finding]:
-    balances = list(EnvelopeBalance.objects.order_by("envelope_id", "period_start"))
+def balance_findings(balances: Sequence[EnvelopeBalance]) -> Iterator[Finding]:
+    """Which figures of these balances differ from the replay of their entries?"""
     below = _members()
     names = dict(Envelope.objects.values_list("id", "public"))
     cells = [

@@ -184,10 +184,13 @@ def test_a_closed_period_neither_opens_nor_moves_nor_goes(filled: Any) -> None:
         app.execute("UPDATE ledger_period SET status = 'closing'")
         with pytest.raises(psycopg.errors.RestrictViolation):
             app.execute("UPDATE ledger_period SET status = 'open'")
-        app.execute("UPDATE ledger_period SET status = 'closed', closed_at = now()")
-        for statement in ("UPDATE ledger_period SET last_seq = 9",):
-            with pytest.raises(psycopg.errors.RestrictViolation):
-                app.execute(statement)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            app.execute("UPDATE ledger_period SET status = 'closed', closed_at = now()")
+        app.execute(
+            "SELECT ledger_lock_period(1, '2026-10', now(), 1, 9, sha256('r'), sha256('b'))"
+        )
+        with pytest.raises(psycopg.errors.RestrictViolation):
+            app.execute("UPDATE ledger_period SET status = 'closing'")
     with connect(filled.urls.owner_url) as owner:
         for statement in ("DELETE FROM ledger_period", "TRUNCATE ledger_period"):
             with pytest.raises(psycopg.errors.RestrictViolation):

@@ -72,6 +72,21 @@ _options: dict[str, object] = {
             "schedule": crontab(hour=3, minute=17),
             "options": {"expires": 12 * 3600},
         },
+        "evaluate-kill-criteria": {
+            "task": "policies.evaluate_kill_criteria",
+            "schedule": 60.0,
+            "options": {"expires": 60},
+        },
+        "evaluate-alerts": {
+            "task": "policies.evaluate_alerts",
+            "schedule": 15.0,
+            "options": {"expires": 15},
+        },
+        "deliver-alerts": {
+            "task": "policies.deliver_alerts",
+            "schedule": 2.0,
+            "options": {"expires": 10},
+        },
         "watch-balances": {
             "task": "policies.watch_balances",
             "schedule": 5.0,

@@ -1,6 +1,13 @@
 """Which names of spend control may other apps and the doors use?"""
 
 from ledger.facade import measure_clock_offset
+from policies.core.alert_drafts import (
+    AlertRuleChange,
+    AlertRuleDraft,
+    ChannelChange,
+    ChannelDraft,
+)
+from policies.core.alert_kinds import MADE_BY_HAND, Severity
 from policies.core.drafts import (
     EnvelopeChange,
     EnvelopeDraft,
@@ -10,6 +17,18 @@ from policies.core.drafts import (
 from policies.core.kill_spec import Spec as KillSpec
 from policies.models import APPEND_ONLY, MUTABLE
 from policies.operations.authorize import authorize, dry_run
+from policies.operations.change_alert_rule import (
+    change_alert_rule,
+    create_alert_rule,
+    test_alert_rule,
+)
+from policies.operations.change_channel import (
+    NewSecret,
+    change_channel,
+    create_channel,
+    rotate_channel_secret,
+    test_channel,
+)
 from policies.operations.change_envelope import change_envelope
 from policies.operations.create_envelope import create_envelope
 from policies.operations.create_envelopes import BATCH_MOST, create_envelopes
@@ -18,11 +37,19 @@ from policies.operations.create_use_case import (
     create_department,
     create_use_case,
 )
+from policies.operations.deliver import deliver_due
+from policies.operations.evaluate_alerts import evaluate_alerts
 from policies.operations.evaluate_kill import look_at_all, look_at_criterion, watch_criteria
 from policies.operations.expire import expire_due
 from policies.operations.extend import extend
 from policies.operations.fold_denials import fold_denials
 from policies.operations.found_organisation import found_organisation
+from policies.operations.handle_alert import (
+    acknowledge_alert,
+    resolve_alert,
+    snooze_alert,
+    wake_alert,
+)
 from policies.operations.keep_exposure import keep_exposure
 from policies.operations.keep_shipment import keep_shipment
 from policies.operations.kill_criteria import (
@@ -42,6 +69,7 @@ from policies.operations.kill_criteria import (
 from policies.operations.lend_to_router import lend_to_router
 from policies.operations.raise_alert import Raised, raise_alert
 from policies.operations.reconcile_leases import reconcile_leases
+from policies.operations.redeliver import redeliver
 from policies.operations.release import release
 from policies.operations.return_from_router import return_from_router
 from policies.operations.run_books import run_books
@@ -57,6 +85,27 @@ from policies.operations.token_keys import forget_keys
 from policies.operations.watch_balances import watch_balances
 from policies.operations.wind_down import wind_down
 from policies.operations.write_off import write_off_before, write_off_due
+from policies.queries.alerts import (
+    AlertPage,
+    AlertRules,
+    AlertRuleView,
+    AlertView,
+    ChangeView,
+    Channels,
+    ChannelView,
+    Deliveries,
+    DeliveryView,
+    count_by_severity,
+    count_open_alerts,
+    get_alert,
+    get_alert_rule,
+    get_channel,
+    list_alert_rules,
+    list_alerts,
+    list_changes,
+    list_channels,
+    list_deliveries,
+)
 from policies.queries.backlog import Backlog, backlog
 from policies.queries.closing import (
     StillOpen,
@@ -142,6 +191,46 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "AlertRuleChange",
+    "AlertRuleDraft",
+    "ChannelChange",
+    "ChannelDraft",
+    "MADE_BY_HAND",
+    "Severity",
+    "change_alert_rule",
+    "create_alert_rule",
+    "test_alert_rule",
+    "NewSecret",
+    "change_channel",
+    "create_channel",
+    "rotate_channel_secret",
+    "test_channel",
+    "deliver_due",
+    "evaluate_alerts",
+    "acknowledge_alert",
+    "resolve_alert",
+    "snooze_alert",
+    "wake_alert",
+    "redeliver",
+    "AlertPage",
+    "AlertRules",
+    "AlertRuleView",
+    "AlertView",
+    "Channels",
+    "ChannelView",
+    "ChangeView",
+    "Deliveries",
+    "DeliveryView",
+    "count_by_severity",
+    "count_open_alerts",
+    "get_alert",
+    "get_alert_rule",
+    "get_channel",
+    "list_alert_rules",
+    "list_alerts",
+    "list_changes",
+    "list_channels",
+    "list_deliveries",
     "CriterionDraft",
     "KillSpec",
     "MetricScope",

@@ -33,7 +33,27 @@ def fold_denials(**_: object) -> int:
     return facade.fold_denials(now=clock.now())
 
 
+@shared_task(name="policies.evaluate_kill_criteria")
+def evaluate_kill_criteria(**_: object) -> int:
+    """How many kill criteria were looked at? All of them, once a minute."""
+    now = clock.now()
+    facade.wind_down(now=now)
+    return facade.look_at_all(now=now)
+
+
 @shared_task(name="policies.watch_balances")
 def watch_balances(**_: object) -> int:
     """How many balances or reservations differ from their entries?"""
     return facade.watch_balances(now=clock.now())
+
+
+@shared_task(name="policies.evaluate_alerts")
+def evaluate_alerts(**_: object) -> int:
+    """How many alerts were raised by the rules that are met now?"""
+    return facade.evaluate_alerts(now=clock.now())
+
+
+@shared_task(name="policies.deliver_alerts")
+def deliver_alerts(**_: object) -> int:
+    """How many messages of alerts were sent?"""
+    return facade.deliver_due(now=clock.now())

@@ -11,15 +11,35 @@ from policies.facade import (
 )
 from reports.charts.spend_against_plan import Drawing, draw_spend_against_plan
 from reports.charts.spend_by_day import draw_spend_by_day
+from reports.core.allocation import ComponentLine, FullCost, Method
+from reports.core.cost_components import ABOUT, STATED, Component, Family, Grade
 from reports.core.headline import Headline, Progress
 from reports.core.plan import Stance, Variance
 from reports.core.table import Table
+from reports.core.unit_economics import Interval, Margin, UnitCost, Verdict
 from reports.exports.csv import to_csv
 from reports.exports.json import to_json
 from reports.exports.tables import EXPORTS, build_table
 from reports.exports.xlsx import to_xlsx
 from reports.models import APPEND_ONLY, MUTABLE
+from reports.operations.apply_cost_rules import apply_allocation_rule, apply_outcome_value
+from reports.operations.assess_units import assess_units
+from reports.operations.count_costs import count_costs, recount_costs
+from reports.operations.record_outcomes import (
+    OutcomeDraft,
+    OutcomeReport,
+    OutcomeResult,
+    record_outcomes,
+)
+from reports.operations.run_allocation import Allocated, run_allocation
+from reports.operations.set_component_amounts import ComponentDraft, set_component_amounts
 from reports.operations.set_plan import PlanDraft, set_plan
+from reports.queries.allocations import (
+    AllocationPlan,
+    PlannedLine,
+    allocations_due,
+    plan_allocation,
+)
 from reports.queries.envelope_burn import Burn, get_burn
 from reports.queries.overview import Headroom, Overview, get_overview
 from reports.queries.plan_grid import PlanGrid, PlanReview, read_plan_grid, review_plan
@@ -34,6 +54,35 @@ from reports.queries.use_cases import (
 )
 
 __all__ = [
+    "ABOUT",
+    "Allocated",
+    "AllocationPlan",
+    "Component",
+    "ComponentDraft",
+    "ComponentLine",
+    "Family",
+    "FullCost",
+    "Grade",
+    "Interval",
+    "Margin",
+    "Method",
+    "OutcomeDraft",
+    "OutcomeReport",
+    "OutcomeResult",
+    "PlannedLine",
+    "STATED",
+    "UnitCost",
+    "Verdict",
+    "allocations_due",
+    "apply_allocation_rule",
+    "apply_outcome_value",
+    "assess_units",
+    "count_costs",
+    "plan_allocation",
+    "record_outcomes",
+    "recount_costs",
+    "run_allocation",
+    "set_component_amounts",
     "APPEND_ONLY",
     "EXPORTS",
     "MUTABLE",

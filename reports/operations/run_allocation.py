@@ -15,7 +15,7 @@ from django.db import connection, transaction
 
 from ledger import facade as ledger
 from o10.kernel import ids
-from o10.kernel.errors import Conflict, PeriodClosed, SelfApproval
+from o10.kernel.errors import PeriodClosed, PreconditionFailed, SelfApproval
 from o10.kernel.money import Nanos
 from o10.kernel.periods import day_start, zone_of
 from reports.models import AllocationLine
@@ -27,15 +27,6 @@ from reports.queries.allocations import (
 )
 
 _LOCK_CLASS: Final = 7_122
-
-
-class AllocationMoved(Conflict):
-    """Have amounts, rules or weights changed since this allocation was looked at?
-
-    Fields: `month`.
-    """
-
-    code = "allocation_moved"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +53,8 @@ def run_allocation(
     """What was booked for this month? Again with nothing changed: nothing.
 
     `digest` is that of the plan two people looked at; empty = whatever the plan is now.
-    Raises: SelfApproval (`self_approval`); PeriodClosed (`period_closed`); AllocationMoved
-    (`allocation_moved`).
+    Raises: SelfApproval (`self_approval`); PeriodClosed (`period_closed`); PreconditionFailed
+    (`precondition_failed`) when amounts, rules or weights changed since.
     Locks: an advisory lock until commit; then what the ledger locks.
     """
     if requested_by == approved_by:
@@ -73,7 +64,7 @@ def run_allocation(
             cursor.execute("SELECT pg_advisory_xact_lock(%s, 1)", [_LOCK_CLASS])
         plan = plan_allocation(month=month)
         if digest and digest != plan.digest:
-            raise AllocationMoved(month=f"{plan.month:%Y-%m}")
+            raise PreconditionFailed(month=f"{plan.month:%Y-%m}")
         changes = plan.changes
         if changes:
             _check_open(plan.month)

@@ -1,6 +1,6 @@
 """Which integers does a kill criterion on outcomes or full cost judge by, for any window?
 
-Windows are whole days of the ledger's zone. What a month's allocation booked is taken by day, so
+Windows are whole days of the ledger's zone. What was booked for a month counts by the day,
 that a week before and a week after it compare. Formulas stay in spend control.
 """
 
@@ -143,4 +143,3 @@ def _months(first: date, after: date) -> Iterator[tuple[date, int]]:
         follows = next_month(month)
         yield month, (min(after, follows) - max(first, month)).days
         month = follows
-

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
 from django.db import connection
 
+from policies.core.rules import LeverRule
 from policies.core.snapshot import EnvelopeRule, PolicyRows, UseCaseRule
 from policies.models import Envelope
 
@@ -19,8 +21,19 @@ _USE_CASES = """
 SELECT u.id, u.slug, u.name, u.department_id AS department,
     d.slug AS department_slug, u.mode, u.state, u.starts_at,
     u.fail_mode, u.floor_class, u.default_model, u.default_max_output_tokens,
-    u.max_input_tokens, u.fit_output, u.may_write_cache, u.strict_prices, u.may_pin
+    u.max_input_tokens, u.fit_output, u.may_write_cache, u.strict_prices, u.may_pin,
+    k.levers::text AS levers
 FROM policies_use_case u JOIN policies_department d ON d.id = u.department_id
+LEFT JOIN LATERAL (
+    SELECT json_agg(json_build_object(
+        'criterion', c.public, 'name', c.name, 'lever', c.spec->>'lever',
+        'since', c.tripped_at, 'amount', (c.spec->>'amount')::bigint,
+        'model', coalesce(c.spec->>'model', ''), 'until', c.sunset_until) ORDER BY c.public
+    ) AS levers
+    FROM policies_kill_criterion c
+    WHERE c.acts AND (c.scope_kind = 'company' OR c.use_case_id = u.id
+                      OR c.department_id = u.department_id)
+) k ON true
 """
 _ENVELOPES = """
 SELECT id, public, name, root, parent_id AS parent, scope_kind, slug,
@@ -29,6 +42,7 @@ SELECT id, public, name, root, parent_id AS parent, scope_kind, slug,
     per_call_nanos, per_run_nanos, state, epoch
 FROM policies_envelope
 """
+_LEVERS = msgspec.json.Decoder(tuple[LeverRule, ...])
 _Rule = TypeVar("_Rule")
 
 
@@ -100,8 +114,9 @@ def _some_at_once(cursor: Any) -> Iterator[tuple[Any, ...]]:
         yield from rows
 
 
-def _use_case(**row: Any) -> UseCaseRule:
-    return UseCaseRule(p50_output_tokens=None, **row)
+def _use_case(levers: str | None, **row: Any) -> UseCaseRule:
+    acting = () if levers is None else _LEVERS.decode(levers)
+    return UseCaseRule(p50_output_tokens=None, levers=acting, **row)
 
 
 def _envelope(fiscal: str | None, soft_thresholds_ppm: list[int], **row: Any) -> EnvelopeRule:

@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import threading
+import time
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -17,6 +18,7 @@ from policies import facade
 
 NICE: Final = 10
 """Whoever answers callers goes first."""
+JOIN_S: Final = 5.0
 
 
 class Command(BaseCommand):
@@ -35,7 +37,16 @@ class Command(BaseCommand):
         # A batch makes tens of thousands of objects and drops them all: looked through rarely.
         gc.freeze()
         gc.set_threshold(20_000)
+        # Beside the books, not between two batches: rules that stop what spends.
+        watching = threading.Thread(
+            target=facade.watch_criteria,
+            kwargs={"now": kept_now, "stop": stop, "monotonic": time.monotonic},
+            name="kill-criteria",
+            daemon=True,
+        )
+        watching.start()
         facade.run_books(home=Path(settings.O10_HOME), now=kept_now, stop=stop)
+        watching.join(timeout=JOIN_S)
 
 
 def kept_now() -> datetime:

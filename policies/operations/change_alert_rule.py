@@ -15,7 +15,13 @@ from o10.access.checks import check
 from o10.access.keys import Caller
 from o10.access.roles import Action
 from o10.kernel import ids
-from o10.kernel.errors import Conflict, FieldError, NotFound, ValidationFailed
+from o10.kernel.errors import (
+    Conflict,
+    FieldError,
+    NotFound,
+    PreconditionFailed,
+    ValidationFailed,
+)
 from policies.core.alert_drafts import (
     AlertRuleChange,
     AlertRuleDraft,
@@ -78,11 +84,18 @@ def create_alert_rule(
 
 
 def change_alert_rule(
-    *, rule: str, change: AlertRuleChange, actor: Caller, now: datetime, key: str = ""
+    *,
+    rule: str,
+    change: AlertRuleChange,
+    actor: Caller,
+    now: datetime,
+    key: str = "",
+    expected_version: int | None = None,
 ) -> None:
     """How does this rule read from now on?
 
-    Raises: Forbidden; NotFound; ValidationFailed; RuleStays (`conflict`); IdempotencyMismatch.
+    Raises: Forbidden; NotFound; ValidationFailed; RuleStays (`conflict`);
+    PreconditionFailed; IdempotencyMismatch.
     Locks: the key, the rule.
     """
     check(caller=actor, action=Action.CHANGE_ALERT_RULES)
@@ -93,6 +106,8 @@ def change_alert_rule(
         row = AlertRule.objects.select_for_update().get(public=rule)
         if row.state == "retired" or (row.built_in and change.state == "retired"):
             raise RuleStays(rule=rule, state=row.state)
+        if expected_version is not None and row.version != expected_version:
+            raise PreconditionFailed(rule=rule, version=row.version)
         before = facts_of(row)
         _set(row, change, kind)
         if facts_of(row) == before:

@@ -18,7 +18,13 @@ from o10.access.checks import check
 from o10.access.keys import Caller, wrap
 from o10.access.roles import Action
 from o10.kernel import ids
-from o10.kernel.errors import Conflict, FieldError, NotFound, ValidationFailed
+from o10.kernel.errors import (
+    Conflict,
+    FieldError,
+    NotFound,
+    PreconditionFailed,
+    ValidationFailed,
+)
 from policies.core.alert_drafts import (
     ChannelChange,
     ChannelDraft,
@@ -106,11 +112,18 @@ def create_channel(
 
 
 def change_channel(
-    *, channel: str, change: ChannelChange, actor: Caller, now: datetime, key: str = ""
+    *,
+    channel: str,
+    change: ChannelChange,
+    actor: Caller,
+    now: datetime,
+    key: str = "",
+    expected_version: int | None = None,
 ) -> None:
     """How does this channel read from now on?
 
-    Raises: Forbidden; NotFound; ValidationFailed; ChannelRetired; IdempotencyMismatch.
+    Raises: Forbidden; NotFound; ValidationFailed; ChannelRetired; PreconditionFailed;
+    IdempotencyMismatch.
     Locks: the key, the channel.
     """
     check(caller=actor, action=Action.CHANGE_CHANNELS)
@@ -119,6 +132,8 @@ def change_channel(
 
     def run(uid: UUID) -> Told | None:
         row = _locked(channel)
+        if expected_version is not None and row.version != expected_version:
+            raise PreconditionFailed(channel=channel, version=row.version)
         before = facts_of(row)
         if change.name is not UNSET:
             row.name = change.name.strip()

@@ -2,6 +2,25 @@
 
 from django.urls import path
 
+from policies.web.api_alert_rules import (
+    AlertChannelRotate,
+    AlertChannels,
+    AlertChannelTest,
+    AlertRulesDoor,
+    AlertRuleTest,
+    OneAlertChannel,
+    OneAlertRule,
+)
+from policies.web.api_alerts import (
+    AlertAcknowledge,
+    AlertDeliveries,
+    AlertResolve,
+    Alerts,
+    AlertSnoozes,
+    Changes,
+    OneAlert,
+    Redelivery,
+)
 from policies.web.api_decisions import Decisions, OneDecision
 from policies.web.api_envelopes import EnvelopeBatches, Envelopes, OneEnvelope
 from policies.web.api_leases import HolderJournal, LeaseReturn, Leases
@@ -22,4 +41,25 @@ urlpatterns = [
     path("policy/snapshot", PolicySnapshot.as_view(), name="api-policy-snapshot"),
     path("decisions", Decisions.as_view(), name="api-decisions"),
     path("decisions/<str:decision>", OneDecision.as_view(), name="api-decision"),
+    path("alerts", Alerts.as_view(), name="api-alerts"),
+    path("alerts/<str:alert>:acknowledge", AlertAcknowledge.as_view(), name="api-alert-ack"),
+    path("alerts/<str:alert>:resolve", AlertResolve.as_view(), name="api-alert-resolve"),
+    path("alerts/<str:alert>:snooze", AlertSnoozes.as_view(), name="api-alert-snooze"),
+    path(
+        "alerts/<str:alert>/deliveries",
+        AlertDeliveries.as_view(),
+        name="api-alert-deliveries",
+    ),
+    path("alerts/<str:alert>", OneAlert.as_view(), name="api-alert"),
+    path("alert-rules", AlertRulesDoor.as_view(), name="api-alert-rules"),
+    path("alert-rules/<str:rule>:test", AlertRuleTest.as_view(), name="api-alert-rule-test"),
+    path("alert-rules/<str:rule>", OneAlertRule.as_view(), name="api-alert-rule"),
+    path("channels", AlertChannels.as_view(), name="api-channels"),
+    path("channels/<str:channel>:test", AlertChannelTest.as_view(), name="api-channel-test"),
+    path(
+        "channels/<str:channel>:rotate", AlertChannelRotate.as_view(), name="api-channel-rotate"
+    ),
+    path("channels/<str:channel>", OneAlertChannel.as_view(), name="api-channel"),
+    path("deliveries/<str:delivery>:redeliver", Redelivery.as_view(), name="api-redelivery"),
+    path("changes", Changes.as_view(), name="api-changes"),
 ]

@@ -1,6 +1,7 @@
 """Which names of the ledger may other apps and the doors use?"""
 
 from ledger.core.allocation_mark import ALLOCATED, allocation_meaning
+from ledger.core.commitment import Advice, Shift, Step
 from ledger.core.corrections import REVERSIBLE, NotReversible
 from ledger.core.document import canonical_json, document_hash
 from ledger.core.entry import (
@@ -14,8 +15,10 @@ from ledger.core.entry import (
     unpack_flags,
 )
 from ledger.core.entry import Entry as Draft
+from ledger.core.fx import FxRate
 from ledger.core.offer_names import ModelUnknown
 from ledger.core.price_catalogue import Catalogue, CatalogueInvalid
+from ledger.core.price_effect import Effect as PriceEffect
 from ledger.core.price_proposal import Change as PriceDifference
 from ledger.core.price_proposal import Proposal, Quarantined
 from ledger.core.price_terms import Bracket, OfferKey, PriceSource, Threshold, Tier
@@ -23,6 +26,7 @@ from ledger.core.pricing import Ladder, RatedOffer, price_usage
 from ledger.core.prior_period import Placement, month_after, month_before, month_bounds
 from ledger.core.tiles import TileId, tile_of_path
 from ledger.models import APPEND_ONLY, MUTABLE, PERIOD_FROZEN, SELF_GRANTED
+from ledger.operations.add_fx_rates import FxAdded, add_fx_rates, read_fx_csv
 from ledger.operations.adopt_cluster import adopt_cluster
 from ledger.operations.append import (
     ENTRY_COPY,
@@ -32,6 +36,7 @@ from ledger.operations.append import (
     append_rows,
     claim,
 )
+from ledger.operations.book_commitments import book_commitments
 from ledger.operations.copy_streams import Streams, copy_streams, synthetic_entry
 from ledger.operations.correct import AlreadyReversed, reverse, with_versions
 from ledger.operations.create_ledger import create_ledger
@@ -59,9 +64,18 @@ from ledger.operations.load_prices import (
 from ledger.operations.offer_numbers import OfferNumbers, forget_offer_numbers, offer_numbers
 from ledger.operations.open_sealer import open_sealer
 from ledger.operations.override_price import OwnPrice, PriceAdded, add_price, withdraw_price
+from ledger.operations.propose_refresh import (
+    NotReleasable,
+    ProposalMade,
+    ProposalVoid,
+    apply_refresh,
+    apply_release,
+    propose_refresh,
+)
 from ledger.operations.put_document import put_document, put_documents
 from ledger.operations.record_usage import UsageReport, UsageResult, record_usage
 from ledger.operations.record_verification import VerifierMode, record_verification
+from ledger.operations.revalue import RevaluationPlan, Revalued, plan_revaluation, revalue
 from ledger.operations.run_sealer import run_sealer
 from ledger.operations.seal import Sealer, seal_once
 from ledger.operations.seal_period import (
@@ -73,6 +87,8 @@ from ledger.operations.seal_period import (
     begin_close,
     seal_period,
 )
+from ledger.operations.set_commitment import CommitmentDraft, set_commitment
+from ledger.operations.settle_fx import FxDifference, FxSettled, plan_fx_difference, settle_fx
 from ledger.operations.verify_ledger import verify_ledger
 from ledger.operations.verify_walk import Audit
 from ledger.operations.write_price_version import SYSTEM
@@ -83,6 +99,14 @@ from ledger.queries.call_facts import (
     list_call_facts,
     list_model_facts,
     list_spenders,
+)
+from ledger.queries.commitments import (
+    CommitmentTerms,
+    CommitmentView,
+    DayLine,
+    get_commitment,
+    list_commitments,
+    list_terms,
 )
 from ledger.queries.cost_rows import CostRow, list_cost_rows
 from ledger.queries.database_clock import measure_clock_offset
@@ -120,6 +144,7 @@ from ledger.queries.entry_lines import (
     list_entry_lines,
     list_line_choices,
 )
+from ledger.queries.fx_rates import FxLine, list_fx_rates
 from ledger.queries.integrity import (
     Finding,
     RangeCheck,
@@ -144,7 +169,26 @@ from ledger.queries.periods import (
 )
 from ledger.queries.price_basis import Agreement, PriceBasis
 from ledger.queries.price_coverage import Covered, PriceCoverage, price_coverage
+from ledger.queries.price_effect import effect_of_rules, effect_record
 from ledger.queries.price_integrity import PriceFinding, find_altered_prices
+from ledger.queries.price_lines import (
+    PriceLine,
+    RuleLine,
+    get_price_line,
+    key_of_slug,
+    list_price_lines,
+    list_price_venues,
+    list_rule_lines,
+)
+from ledger.queries.price_proposals import (
+    ProposalView,
+    QuarantinedView,
+    get_proposal,
+    get_quarantined,
+    list_base,
+    list_proposals,
+    list_quarantine,
+)
 from ledger.queries.prices import (
     OfferView,
     PriceState,
@@ -174,6 +218,14 @@ from ledger.queries.proofs import (
     read_tile,
 )
 from ledger.queries.registry import list_meanings, meanings_of, numbers_of
+from ledger.queries.revaluations import (
+    RevaluationLine,
+    RevaluationRun,
+    RevaluedMonth,
+    list_revaluation_runs,
+    list_revaluations_of,
+    sum_revalued,
+)
 from ledger.queries.seal_status import (
     CheckpointRow,
     SealBadge,
@@ -198,6 +250,61 @@ from ledger.queries.watched_entries import (
 )
 
 __all__ = [
+    "Advice",
+    "CommitmentDraft",
+    "CommitmentTerms",
+    "CommitmentView",
+    "DayLine",
+    "FxAdded",
+    "FxDifference",
+    "FxLine",
+    "FxRate",
+    "FxSettled",
+    "NotReleasable",
+    "PriceEffect",
+    "PriceLine",
+    "ProposalMade",
+    "ProposalView",
+    "ProposalVoid",
+    "QuarantinedView",
+    "RevaluationLine",
+    "RevaluationPlan",
+    "RevaluationRun",
+    "Revalued",
+    "RevaluedMonth",
+    "RuleLine",
+    "Shift",
+    "Step",
+    "add_fx_rates",
+    "apply_refresh",
+    "apply_release",
+    "book_commitments",
+    "effect_of_rules",
+    "effect_record",
+    "get_commitment",
+    "get_price_line",
+    "get_proposal",
+    "get_quarantined",
+    "key_of_slug",
+    "list_base",
+    "list_commitments",
+    "list_fx_rates",
+    "list_price_lines",
+    "list_price_venues",
+    "list_proposals",
+    "list_quarantine",
+    "list_revaluation_runs",
+    "list_revaluations_of",
+    "list_rule_lines",
+    "list_terms",
+    "plan_fx_difference",
+    "plan_revaluation",
+    "propose_refresh",
+    "read_fx_csv",
+    "revalue",
+    "set_commitment",
+    "settle_fx",
+    "sum_revalued",
     "Closed",
     "ClosingBalance",
     "NotClosing",

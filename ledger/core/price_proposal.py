@@ -118,7 +118,8 @@ def propose(
         doubts = doubts_about(row, Context(held.get(None), _base(row, rows)))
         added = _added(row, listed, now)
         moves = _moves(row, listed, added)
-        if any(moved_over_a_quarter(each.before, each.after) for each in moves):
+        moved = any(moved_over_a_quarter(each.before, each.after) for each in moves)
+        if moved and Doubt.MOVED_TENFOLD not in doubts:
             doubts = (*doubts, Doubt.MOVED_OVER_QUARTER)
         if added and doubts:
             doubted.append(Quarantined(row.key, row.name, doubts, row.cards, moves=moves))

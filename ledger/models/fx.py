@@ -1,4 +1,4 @@
-"""What is another currency worth, since which date, says who? Rows that are added, never edited."""
+"""What is another currency worth, since which date, says who? Rows are added, never edited."""
 
 from django.db import models
 from django.db.models import Q

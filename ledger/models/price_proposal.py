@@ -1,4 +1,4 @@
-"""Which price refreshes were proposed, what became of each, and which doubted rows were released?
+"""Which price refreshes were proposed, what became of each, which doubted rows were released?
 
 Append-only by grant and by trigger (migration 0009): a proposal is what people decide on, so it
 stays as it was shown.

@@ -1,4 +1,4 @@
-"""How does a dated rate of another currency come into the books? As a version of the price book.
+"""How does a dated rate of another currency come into the books? As a new price version.
 
 Rates are facts from a named source. They are only added: a later word for the same date takes
 the place of the earlier one for calls from then on, and no booked entry changes. Each version's

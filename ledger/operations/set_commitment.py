@@ -105,7 +105,6 @@ def set_commitment(
         def run(uid: UUID) -> list[Entry]:
             row = _row(draft, public, requested_by, approved_by, now)
             made.append(row)
-            maker = {"id": requested_by}
             body = {
                 "approved_by": approved_by,
                 "change": "commitment",

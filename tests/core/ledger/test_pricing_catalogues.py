@@ -205,7 +205,7 @@ def test_an_implausible_row_is_doubted_for_its_reason(doubt, row, context):
 
 
 def test_every_doubt_but_unreadable_has_its_rule():
-    assert set(RULES) | {Doubt.UNREADABLE} == set(Doubt)
+    assert set(RULES) | {Doubt.UNREADABLE, Doubt.MOVED_OVER_QUARTER} == set(Doubt)
 
 
 @pytest.mark.parametrize(("factor", "is_doubted"), [("50", False), ("50.001", True)])

@@ -8,6 +8,7 @@ from policies.core.alert_drafts import (
     ChannelDraft,
 )
 from policies.core.alert_kinds import MADE_BY_HAND, Severity
+from policies.core.approvals import ApprovalPolicy, Tier, Weight
 from policies.core.drafts import (
     EnvelopeChange,
     EnvelopeDraft,
@@ -30,12 +31,29 @@ from policies.operations.change_channel import (
     test_channel,
 )
 from policies.operations.change_envelope import change_envelope
+from policies.operations.change_kinds import (
+    Applied,
+    ChangeKind,
+    ChangeText,
+    DiffRow,
+    EffectRow,
+    EvidenceRow,
+)
+from policies.operations.change_kinds import register as register_change_kind
 from policies.operations.create_envelope import create_envelope
 from policies.operations.create_envelopes import BATCH_MOST, create_envelopes
 from policies.operations.create_use_case import (
     change_use_case,
     create_department,
     create_use_case,
+)
+from policies.operations.decide_change import (
+    approve,
+    ask,
+    decline,
+    delegate,
+    end_due,
+    withdraw,
 )
 from policies.operations.deliver import deliver_due
 from policies.operations.evaluate_alerts import evaluate_alerts
@@ -67,6 +85,7 @@ from policies.operations.kill_criteria import (
     retire_draft,
 )
 from policies.operations.lend_to_router import lend_to_router
+from policies.operations.propose_change import propose_change
 from policies.operations.raise_alert import Raised, raise_alert
 from policies.operations.reconcile_leases import reconcile_leases
 from policies.operations.redeliver import redeliver
@@ -105,6 +124,22 @@ from policies.queries.alerts import (
     list_changes,
     list_channels,
     list_deliveries,
+)
+from policies.queries.approval_policy import (
+    ApprovalPolicyView,
+    approval_policy,
+    list_approval_policies,
+)
+from policies.queries.approvals import (
+    ApprovalPage,
+    ApprovalView,
+    Inbox,
+    can_decide,
+    count_waiting,
+    find_open,
+    get_approval,
+    inbox,
+    list_approvals,
 )
 from policies.queries.backlog import Backlog, backlog
 from policies.queries.closing import (
@@ -191,6 +226,35 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "Applied",
+    "ApprovalPage",
+    "ApprovalPolicy",
+    "ApprovalPolicyView",
+    "ApprovalView",
+    "ChangeKind",
+    "ChangeText",
+    "DiffRow",
+    "EffectRow",
+    "EvidenceRow",
+    "Inbox",
+    "Tier",
+    "Weight",
+    "approval_policy",
+    "approve",
+    "ask",
+    "can_decide",
+    "count_waiting",
+    "decline",
+    "delegate",
+    "end_due",
+    "find_open",
+    "get_approval",
+    "inbox",
+    "list_approval_policies",
+    "list_approvals",
+    "propose_change",
+    "register_change_kind",
+    "withdraw",
     "AlertRuleChange",
     "AlertRuleDraft",
     "ChannelChange",

@@ -4,7 +4,7 @@ A view is parse, one facade call, render.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypeVar
 
 import msgspec
@@ -50,6 +50,13 @@ def answer(
         headers=dict(headers or {}),
         content_type="application/json",
     )
+
+
+def awaits(approval_id: str, needs: Sequence[str]) -> HttpResponse:
+    """How is a write told that waits for other people? 202: the request and whom it needs."""
+    body = {"approval": {"id": approval_id, "needs": list(needs)}}
+    location = {"Location": f"/api/v1/approvals/{approval_id}"}
+    return answer(body, status=202, headers=location)
 
 
 def query_of(request: Request, *, allowed: frozenset[str]) -> dict[str, str]:

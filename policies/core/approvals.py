@@ -28,7 +28,7 @@ TIERS_MOST: Final = 10
 _OWNER, _FINOPS, _CONTROLLER = Role.OWNER, Role.FINOPS, Role.CONTROLLER
 _CFO, _ADMIN = Role.CFO, Role.ADMIN
 Need = frozenset[str]
-"""Any one of these roles (or `compliance`) meets it; each need is met by a person of its own."""
+"""Any one of these roles (or `compliance`) meets it; each need has a person of its own."""
 
 
 class AlreadyActed(Conflict):

@@ -3,7 +3,6 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-
 TABLES = ("policies_approval_policy", "policies_approval_step")
 TRIGGERS = "".join(
     f"""

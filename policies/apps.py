@@ -19,3 +19,4 @@ class PoliciesConfig(AppConfig):
         ledger.set_exposure_keeper(facade.keep_exposure)
         ledger.set_place_finder(facade.find_places)
         ledger.set_decision_finder(facade.find_decision_words)
+        facade.register_kill_kinds()

@@ -15,7 +15,12 @@ from policies.core.drafts import (
     UseCaseChange,
     UseCaseDraft,
 )
+from policies.core.kill_pack import PACK as KILL_PACK
+from policies.core.kill_pack import find_offered
 from policies.core.kill_spec import Spec as KillSpec
+from policies.core.kill_text import LEVER_NAMES, span_text, value_text
+from policies.core.levers import Lever
+from policies.core.metrics import METRICS
 from policies.models import APPEND_ONLY, MUTABLE
 from policies.operations.authorize import authorize, dry_run
 from policies.operations.change_alert_rule import (
@@ -70,6 +75,14 @@ from policies.operations.handle_alert import (
 )
 from policies.operations.keep_exposure import keep_exposure
 from policies.operations.keep_shipment import keep_shipment
+from policies.operations.kill_changes import (
+    ask_to_arm,
+    ask_to_change,
+    ask_to_override,
+    ask_to_restore,
+    ask_to_retire,
+)
+from policies.operations.kill_changes import register_kinds as register_kill_kinds
 from policies.operations.kill_criteria import (
     CriterionDraft,
     apply_arm,
@@ -196,6 +209,20 @@ from policies.queries.envelopes import (
     list_envelopes,
 )
 from policies.queries.hold_figures import HoldFigures, hold_figures
+from policies.queries.kill_pages import (
+    KillDrillView,
+    KillListScreen,
+    KillPage,
+    KillScreen,
+    KillView,
+    drill_criterion,
+    fraction_of,
+    get_kill_list,
+    get_kill_screen,
+    get_kill_view,
+    list_criteria,
+    needs_somebody,
+)
 from policies.queries.lease_figures import LeaseFigures, lease_figures
 from policies.queries.live_invariants import check_invariants
 from policies.queries.metric_sources import MetricScope, register_metric_source
@@ -226,6 +253,31 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "ask_to_arm",
+    "ask_to_change",
+    "ask_to_override",
+    "ask_to_restore",
+    "ask_to_retire",
+    "register_kill_kinds",
+    "KILL_PACK",
+    "find_offered",
+    "LEVER_NAMES",
+    "span_text",
+    "value_text",
+    "Lever",
+    "METRICS",
+    "KillDrillView",
+    "KillListScreen",
+    "KillPage",
+    "KillScreen",
+    "KillView",
+    "drill_criterion",
+    "fraction_of",
+    "get_kill_list",
+    "get_kill_screen",
+    "get_kill_view",
+    "list_criteria",
+    "needs_somebody",
     "Applied",
     "ApprovalPage",
     "ApprovalPolicy",

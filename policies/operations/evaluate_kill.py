@@ -25,7 +25,8 @@ from policies.operations.fire_kill import (
     pull,
     rearm,
 )
-from policies.operations.tell_kill import propose_trip, tell_restorable, tell_trip
+from policies.operations.kill_changes import ask_for_lever
+from policies.operations.tell_kill import tell_proposed, tell_restorable, tell_trip
 from policies.queries.kill_inputs import inputs_at, look_now
 from policies.queries.kill_rows import (
     counts_from,
@@ -177,7 +178,8 @@ def _follow(
             )
             tell_trip(row, measured=measured, now=at)
         case Event.PROPOSE:
-            propose_trip(row, measured=measured, now=at)
+            ask_for_lever(row=row, measured=measured, now=at)
+            tell_proposed(row, measured=measured, now=at)
         case Event.RESTORE:
             lift(
                 criterion=row.public,

@@ -58,7 +58,7 @@ class VersionBehind(Conflict):
 class NeedsApproval(Conflict):
     """Does this change need a second person? Fields: `criterion`."""
 
-    code = "approval_required"
+    code = "conflict"
 
 
 def create_criterion(
@@ -118,7 +118,7 @@ def change_criterion(
 ) -> None:
     """Reads a draft, or an armed criterion that gets stricter, otherwise from now on.
 
-    Raises: NeedsApproval (`approval_required`) when it would let more happen; Forbidden;
+    Raises: NeedsApproval (`conflict`) when it would let more happen; Forbidden;
     ValidationFailed; NotFound; VersionBehind; CriterionMoved for one that is retired.
     """
     row = _mine(criterion, actor)
@@ -220,7 +220,7 @@ def apply_trip(*, criterion: str, actor: str, now: datetime, reason: str) -> Non
 def restore_alone(*, criterion: str, actor: Caller, now: datetime, reason: str) -> None:
     """Lifts a mild lever; one person may.
 
-    Raises: NeedsApproval (`approval_required`) from a freeze up; Forbidden; NotFound;
+    Raises: NeedsApproval (`conflict`) from a freeze up; Forbidden; NotFound;
     CriterionMoved.
     """
     row = _mine(criterion, actor)
@@ -232,7 +232,7 @@ def restore_alone(*, criterion: str, actor: Caller, now: datetime, reason: str) 
 def retire_draft(*, criterion: str, actor: Caller, now: datetime, reason: str) -> None:
     """Throws a draft away; one person may.
 
-    Raises: NeedsApproval (`approval_required`) for one that was armed; Forbidden; NotFound.
+    Raises: NeedsApproval (`conflict`) for one that was armed; Forbidden; NotFound.
     """
     row = _mine(criterion, actor)
     if row.state != State.DRAFT:

@@ -66,7 +66,7 @@ def _currency() -> str:
     return current_policy().currency
 
 
-def propose_trip(row: KillCriterion, *, measured: Measured, now: datetime) -> None:
+def tell_proposed(row: KillCriterion, *, measured: Measured, now: datetime) -> None:
     """Its lever waits for a yes: people are asked, once."""
     spec = spec_of(row)
     metric = METRICS[spec.metric]

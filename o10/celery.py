@@ -67,6 +67,11 @@ _options: dict[str, object] = {
             "schedule": 5.0,
             "options": {"expires": 10},
         },
+        "count-costs": {
+            "task": "reports.count_costs",
+            "schedule": 5.0,
+            "options": {"expires": 10},
+        },
         "sweep-strays": {
             "task": "ledger.sweep_strays",
             "schedule": crontab(hour=3, minute=17),

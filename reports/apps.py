@@ -4,7 +4,18 @@ from django.apps import AppConfig
 
 
 class ReportsConfig(AppConfig):
-    """Reports stand above policies and the ledger and only read them."""
+    """Reports stand above policies and the ledger; spend control hears their metrics."""
 
     name = "reports"
     verbose_name = "Reports"
+
+    def ready(self) -> None:
+        """Makes its changes possible and hands its metrics down.
+
+        Not through the facade: decision workers would load pandas and plotly with it.
+        """
+        from reports.operations import cost_changes
+        from reports.queries import unit_metrics
+
+        cost_changes.register_cost_changes()
+        unit_metrics.register_unit_metrics()

@@ -24,6 +24,11 @@ from reports.exports.xlsx import to_xlsx
 from reports.models import APPEND_ONLY, MUTABLE
 from reports.operations.apply_cost_rules import apply_allocation_rule, apply_outcome_value
 from reports.operations.assess_units import assess_units
+from reports.operations.cost_changes import (
+    allocation_change,
+    propose_cost_change,
+    register_cost_changes,
+)
 from reports.operations.count_costs import count_costs, recount_costs
 from reports.operations.record_outcomes import (
     OutcomeDraft,
@@ -41,10 +46,27 @@ from reports.queries.allocations import (
     plan_allocation,
 )
 from reports.queries.envelope_burn import Burn, get_burn
+from reports.queries.outcome_list import (
+    AmountRow,
+    BookedRow,
+    OutcomeRow,
+    RuleRow,
+    ValueRow,
+    cost_currency,
+    cost_position,
+    list_booked,
+    list_outcomes,
+    list_rule_rows,
+    list_stated,
+    list_value_rows,
+    use_case_slugs,
+)
 from reports.queries.overview import Headroom, Overview, get_overview
 from reports.queries.plan_grid import PlanGrid, PlanReview, read_plan_grid, review_plan
 from reports.queries.plans import PlanVersion, newest_plan, plan_cells
 from reports.queries.search import find_target
+from reports.queries.unit_metrics import register_unit_metrics
+from reports.queries.unit_months import UnitCourse, UnitLine, read_unit_courses
 from reports.queries.use_case import Slice, UseCasePage, get_use_case_page
 from reports.queries.use_cases import (
     USE_CASE_GRAMMAR,
@@ -54,6 +76,26 @@ from reports.queries.use_cases import (
 )
 
 __all__ = [
+    "AmountRow",
+    "BookedRow",
+    "OutcomeRow",
+    "RuleRow",
+    "ValueRow",
+    "UnitCourse",
+    "UnitLine",
+    "allocation_change",
+    "cost_currency",
+    "cost_position",
+    "list_booked",
+    "list_outcomes",
+    "list_rule_rows",
+    "list_stated",
+    "list_value_rows",
+    "propose_cost_change",
+    "read_unit_courses",
+    "register_cost_changes",
+    "register_unit_metrics",
+    "use_case_slugs",
     "ABOUT",
     "Allocated",
     "AllocationPlan",

@@ -290,6 +290,8 @@ def _write(
     now: datetime,
 ) -> dict[UUID, bool]:
     """Which uids stand in the ledger now? True = written just now, False = before."""
+    if not ready:
+        return {}
     company = ledger.ledger_of_company()
     first: dict[UUID, _Ready] = {}
     for place, each in ready.items():

@@ -215,9 +215,19 @@ def list_booked(*, month: date) -> list[BookedRow]:
     ]
 
 
-def position() -> ledger.Position:
+def cost_position() -> ledger.Position:
     """How far is the ledger?"""
     return ledger.position_of(ledger_id=ledger.COMPANY_LEDGER)
+
+
+def cost_currency() -> str:
+    """In which currency does the ledger stand?"""
+    return ledger.ledger_of_company().currency
+
+
+def use_case_slugs() -> Mapping[int, str]:
+    """How is each use case called? By number."""
+    return slugs().names
 
 
 def _outcome(row: Outcome, called: Slugs) -> OutcomeRow:

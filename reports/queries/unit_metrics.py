@@ -143,3 +143,14 @@ def _months(first: date, after: date) -> Iterator[tuple[date, int]]:
         follows = next_month(month)
         yield month, (min(after, follows) - max(first, month)).days
         month = follows
+
+
+def register_unit_metrics() -> None:
+    """Hands spend control the inputs of the metrics that need outcomes or full cost."""
+    for metric, source in (
+        ("cost_per_outcome", cost_per_outcome),
+        ("cost_per_outcome_wow", cost_per_outcome_wow),
+        ("margin_per_outcome", margin_per_outcome),
+        ("review_share", review_share),
+    ):
+        policies.register_metric_source(metric, source)

@@ -2,7 +2,14 @@
 
 from django.urls import path, re_path
 
+from reports.web.api_costs import (
+    AllocationRules,
+    Allocations,
+    CostComponents,
+    OutcomeValues,
+)
 from reports.web.api_exports import export
+from reports.web.api_outcomes import Outcomes
 from reports.web.pages_burn import burn
 from reports.web.pages_overview import overview, search
 from reports.web.pages_plan import plan
@@ -15,6 +22,11 @@ urlpatterns = [
     path("envelopes/<str:envelope_id>/burn/", burn, name="envelope-burn"),
     path("plan/", plan, name="plan"),
     path("search/", search, name="search"),
+    path("api/v1/outcomes", Outcomes.as_view(), name="api-outcomes"),
+    path("api/v1/outcome-values", OutcomeValues.as_view(), name="api-outcome-values"),
+    path("api/v1/cost-components", CostComponents.as_view(), name="api-cost-components"),
+    path("api/v1/allocation-rules", AllocationRules.as_view(), name="api-allocation-rules"),
+    path("api/v1/allocations", Allocations.as_view(), name="api-allocations"),
     re_path(
         r"^(?P<screen>use-cases|envelopes|ledger|policies/decisions)\.(?P<form>csv|xlsx|json)$",
         export,

@@ -1,0 +1,1 @@
+"""Which rows stand in a provider's export? One source a file."""

@@ -208,13 +208,14 @@ def _end(row: AlertDelivery, answer: Answer, now: datetime) -> None:
     began = row.first_attempt_at or now
     if answer.code in _GOOD:
         row.state, row.ended_at = "sent", now
-    elif answer.code == GONE or now - began >= GIVE_UP_AFTER:
+        return row.save()
+    step = BACK_OFF_S[min(row.attempts, len(BACK_OFF_S)) - 1]
+    wait = timedelta(seconds=max(step, min(answer.retry_after_s, 86_400)))
+    if answer.code == GONE or now + wait - began > GIVE_UP_AFTER:
         row.state, row.ended_at = "given_up", now
     else:
-        step = BACK_OFF_S[min(row.attempts, len(BACK_OFF_S)) - 1]
-        wait = timedelta(seconds=max(step, min(answer.retry_after_s, 86_400)))
         row.state, row.due_at = "waiting", now + wait
-    row.save()
+    return row.save()
 
 
 def _signed(

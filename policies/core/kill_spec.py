@@ -180,16 +180,16 @@ def _signal_errors(spec: Spec, scope_kind: str) -> list[FieldError]:
 
 def _restore_errors(spec: Spec) -> list[FieldError]:
     if not _DECIMAL.fullmatch(spec.restore_threshold):
-        return [FieldError("/restore_threshold", "malformed", "A plain number such as 0.12.")]
+        return [FieldError("/spec/restore_threshold", "malformed", "A plain number such as 0.12.")]
     if is_beyond(spec, spec.inside_at):
         message = "It must lie inside the threshold, or the lever would never hold."
-        return [FieldError("/restore_threshold", "out_of_range", message)]
+        return [FieldError("/spec/restore_threshold", "out_of_range", message)]
     return []
 
 
 def _lever_errors(spec: Spec) -> list[FieldError]:
     if spec.lever not in set(Lever):
-        return [FieldError("/lever", "unknown", f"One of {', '.join(Lever)}.")]
+        return [FieldError("/spec/lever", "unknown", f"One of {', '.join(Lever)}.")]
     lever = Lever(spec.lever)
     needs = lever in NEEDS_AMOUNT
     amount = spec.amount if spec.amount is not None else 0
@@ -214,7 +214,7 @@ def _lever_errors(spec: Spec) -> list[FieldError]:
 
 
 def _wrong(is_wrong: object, field: str, message: str) -> FieldError | None:
-    return FieldError(f"/{field}", "invalid", message) if is_wrong else None
+    return FieldError(f"/spec/{field}", "invalid", message) if is_wrong else None
 
 
 def _range(value: int, field: str, least: int, most: int) -> FieldError | None:

@@ -398,4 +398,4 @@ def _check_sunset(row: KillCriterion, now: datetime) -> None:
     found = envelope_of(scope_of(row), at=now)
     if row.scope_kind != "use_case" or found is None or found.amount_nanos is None:
         message = "A sunset shrinks the budget of a use case that has one of its own."
-        raise ValidationFailed(errors=[FieldError("/lever", "needs_envelope", message)])
+        raise ValidationFailed(errors=[FieldError("/spec/lever", "needs_envelope", message)])

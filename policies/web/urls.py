@@ -23,6 +23,15 @@ from policies.web.api_alerts import (
 )
 from policies.web.api_decisions import Decisions, OneDecision
 from policies.web.api_envelopes import EnvelopeBatches, Envelopes, OneEnvelope
+from policies.web.api_kill_criteria import (
+    KillArm,
+    KillCriteria,
+    KillDrill,
+    KillOverride,
+    KillRestore,
+    KillRetire,
+    OneKillCriterion,
+)
 from policies.web.api_leases import HolderJournal, LeaseReturn, Leases
 from policies.web.api_snapshot import PolicySnapshot
 from policies.web.api_use_cases import OneUseCase, UseCases
@@ -33,6 +42,21 @@ urlpatterns = [
     path("envelopes", Envelopes.as_view(), name="api-envelopes"),
     path("envelopes:batch", EnvelopeBatches.as_view(), name="api-envelope-batch"),
     path("envelopes/<str:envelope>", OneEnvelope.as_view(), name="api-envelope"),
+    path("kill-criteria", KillCriteria.as_view(), name="api-kill-criteria"),
+    path("kill-criteria/<str:criterion>:drill", KillDrill.as_view(), name="api-kill-drill"),
+    path("kill-criteria/<str:criterion>:arm", KillArm.as_view(), name="api-kill-arm"),
+    path(
+        "kill-criteria/<str:criterion>:restore", KillRestore.as_view(), name="api-kill-restore"
+    ),
+    path(
+        "kill-criteria/<str:criterion>:override",
+        KillOverride.as_view(),
+        name="api-kill-override",
+    ),
+    path("kill-criteria/<str:criterion>:retire", KillRetire.as_view(), name="api-kill-retire"),
+    path(
+        "kill-criteria/<str:criterion>", OneKillCriterion.as_view(), name="api-kill-criterion"
+    ),
     path("leases", Leases.as_view(), name="api-leases"),
     path("leases/<str:lease>:return", LeaseReturn.as_view(), name="api-lease-return"),
     path(

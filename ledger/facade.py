@@ -17,11 +17,11 @@ from ledger.core.entry import (
 from ledger.core.entry import Entry as Draft
 from ledger.core.fx import FxRate
 from ledger.core.offer_names import ModelUnknown
-from ledger.core.price_catalogue import Catalogue, CatalogueInvalid
+from ledger.core.price_catalogue import Catalogue, CatalogueInvalid, DatedCard
 from ledger.core.price_effect import Effect as PriceEffect
 from ledger.core.price_proposal import Change as PriceDifference
 from ledger.core.price_proposal import Proposal, Quarantined
-from ledger.core.price_terms import Bracket, OfferKey, PriceSource, Threshold, Tier
+from ledger.core.price_terms import Bracket, OfferKey, PriceSource, RateCard, Threshold, Tier
 from ledger.core.pricing import Ladder, RatedOffer, price_usage
 from ledger.core.prior_period import Placement, month_after, month_before, month_bounds
 from ledger.core.tiles import TileId, tile_of_path
@@ -63,7 +63,13 @@ from ledger.operations.load_prices import (
 )
 from ledger.operations.offer_numbers import OfferNumbers, forget_offer_numbers, offer_numbers
 from ledger.operations.open_sealer import open_sealer
-from ledger.operations.override_price import OwnPrice, PriceAdded, add_price, withdraw_price
+from ledger.operations.override_price import (
+    OwnPrice,
+    PriceAdded,
+    add_price,
+    check_price,
+    withdraw_price,
+)
 from ledger.operations.propose_refresh import (
     NotReleasable,
     ProposalMade,
@@ -87,7 +93,7 @@ from ledger.operations.seal_period import (
     begin_close,
     seal_period,
 )
-from ledger.operations.set_commitment import CommitmentDraft, set_commitment
+from ledger.operations.set_commitment import CommitmentDraft, check_commitment, set_commitment
 from ledger.operations.settle_fx import FxDifference, FxSettled, plan_fx_difference, settle_fx
 from ledger.operations.verify_ledger import verify_ledger
 from ledger.operations.verify_walk import Audit
@@ -250,6 +256,10 @@ from ledger.queries.watched_entries import (
 )
 
 __all__ = [
+    "DatedCard",
+    "RateCard",
+    "check_commitment",
+    "check_price",
     "Advice",
     "CommitmentDraft",
     "CommitmentTerms",

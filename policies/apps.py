@@ -20,3 +20,6 @@ class PoliciesConfig(AppConfig):
         ledger.set_place_finder(facade.find_places)
         ledger.set_decision_finder(facade.find_decision_words)
         facade.register_kill_kinds()
+        facade.register_price_kinds()
+        facade.register_envelope_kinds()
+        facade.register_policy_kind()

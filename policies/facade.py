@@ -1,6 +1,46 @@
 """Which names of spend control may other apps and the doors use?"""
 
-from ledger.facade import measure_clock_offset
+from ledger.facade import (
+    GENAI_PRICES,
+    Advice,
+    CommitmentDraft,
+    CommitmentTerms,
+    CommitmentView,
+    FxLine,
+    FxRate,
+    PriceLine,
+    PriceSource,
+    ProposalView,
+    QuarantinedView,
+    RuleLine,
+    Shift,
+    Step,
+    find_ledger,
+    get_commitment,
+    get_price_line,
+    get_proposal,
+    get_quarantined,
+    key_of_slug,
+    ledger_of_company,
+    list_commitments,
+    list_fx_rates,
+    list_price_lines,
+    list_price_venues,
+    list_proposals,
+    list_quarantine,
+    list_revaluation_runs,
+    list_rule_lines,
+    meanings_of,
+    measure_clock_offset,
+    position_of,
+    price_book,
+    price_coverage,
+    prices_stale,
+    read_catalogue,
+    read_fx_csv,
+    stale_after,
+    sum_revalued,
+)
 from policies.core.alert_drafts import (
     AlertRuleChange,
     AlertRuleDraft,
@@ -22,7 +62,16 @@ from policies.core.kill_text import LEVER_NAMES, span_text, value_text
 from policies.core.levers import Lever
 from policies.core.metrics import METRICS
 from policies.models import APPEND_ONLY, MUTABLE
+from policies.operations.ask_envelope import (
+    ask_envelope,
+    ask_envelope_change,
+    ask_envelopes,
+    ask_top_up,
+    can_ask,
+    end_raises,
+)
 from policies.operations.authorize import authorize, dry_run
+from policies.operations.book_commitments import book_commitments
 from policies.operations.change_alert_rule import (
     change_alert_rule,
     create_alert_rule,
@@ -61,6 +110,7 @@ from policies.operations.decide_change import (
     withdraw,
 )
 from policies.operations.deliver import deliver_due
+from policies.operations.envelope_kinds import register_envelope_kinds
 from policies.operations.evaluate_alerts import evaluate_alerts
 from policies.operations.evaluate_kill import look_at_all, look_at_criterion, watch_criteria
 from policies.operations.expire import expire_due
@@ -98,13 +148,31 @@ from policies.operations.kill_criteria import (
     retire_draft,
 )
 from policies.operations.lend_to_router import lend_to_router
+from policies.operations.price_drafts import PriceDraft
+from policies.operations.price_kinds import register_price_kinds
 from policies.operations.propose_change import propose_change
+from policies.operations.propose_prices import (
+    RefreshAsked,
+    add_fx_rates,
+    propose_commitment,
+    propose_fx_difference,
+    propose_price,
+    propose_price_end,
+    propose_price_refresh,
+    propose_release,
+    propose_revaluation,
+)
 from policies.operations.raise_alert import Raised, raise_alert
 from policies.operations.reconcile_leases import reconcile_leases
 from policies.operations.redeliver import redeliver
 from policies.operations.release import release
 from policies.operations.return_from_router import return_from_router
 from policies.operations.run_books import run_books
+from policies.operations.set_approval_policy import (
+    ask_approval_policy,
+    found_approval_policy,
+    register_policy_kind,
+)
 from policies.operations.settle import settle
 from policies.operations.teller.authorizing import authorize as authorize_at
 from policies.operations.teller.ending import extend as extend_at
@@ -253,6 +321,66 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "Advice",
+    "CommitmentDraft",
+    "CommitmentTerms",
+    "CommitmentView",
+    "FxLine",
+    "FxRate",
+    "GENAI_PRICES",
+    "PriceDraft",
+    "PriceLine",
+    "PriceSource",
+    "ProposalView",
+    "QuarantinedView",
+    "RefreshAsked",
+    "RuleLine",
+    "Shift",
+    "Step",
+    "add_fx_rates",
+    "book_commitments",
+    "find_ledger",
+    "get_commitment",
+    "get_price_line",
+    "get_proposal",
+    "get_quarantined",
+    "key_of_slug",
+    "ledger_of_company",
+    "list_commitments",
+    "list_fx_rates",
+    "list_price_lines",
+    "list_price_venues",
+    "list_proposals",
+    "list_quarantine",
+    "list_revaluation_runs",
+    "list_rule_lines",
+    "meanings_of",
+    "position_of",
+    "price_book",
+    "price_coverage",
+    "prices_stale",
+    "propose_commitment",
+    "propose_fx_difference",
+    "propose_price",
+    "propose_price_end",
+    "propose_price_refresh",
+    "propose_release",
+    "propose_revaluation",
+    "read_catalogue",
+    "read_fx_csv",
+    "register_price_kinds",
+    "stale_after",
+    "sum_revalued",
+    "ask_approval_policy",
+    "found_approval_policy",
+    "register_policy_kind",
+    "ask_envelope",
+    "ask_envelope_change",
+    "ask_envelopes",
+    "ask_top_up",
+    "can_ask",
+    "end_raises",
+    "register_envelope_kinds",
     "ask_to_arm",
     "ask_to_change",
     "ask_to_override",

@@ -32,6 +32,7 @@ from ledger.operations.write_price_version import (
     PriceChange,
     RuleDraft,
     VersionDraft,
+    check_zeros,
     lock_price_book,
     write_price_version,
 )
@@ -134,6 +135,15 @@ def add_price(
     entry = written.replayed.entry if written.replayed else None
     version = entry.entry.price_version if entry else price_book().version
     return PriceAdded(version, _rule_of(version, price.offer).rule_id)
+
+
+def check_price(*, price: OwnPrice) -> None:
+    """Could this price be added? For who asks a second person first.
+
+    Raises: as `add_price`, but for the key.
+    """
+    check_zeros(price.offer, _checked(price), price.free_meters)
+    _check_currency(price)
 
 
 def withdraw_price(

@@ -151,6 +151,16 @@ def set_commitment(
     return terms_of(public=row.public)
 
 
+def check_commitment(*, draft: CommitmentDraft, public: str = "") -> None:
+    """Could these terms be set? For who asks a second person first.
+
+    Raises: as `set_commitment`, but for the key.
+    """
+    _check(draft)
+    if public:
+        terms_of(public=public)
+
+
 def _row(
     draft: CommitmentDraft, public: str, requested_by: str, approved_by: str, now: datetime
 ) -> CommitmentRow:

@@ -128,7 +128,8 @@ def write_price_version(
 
     Raises: ZeroWithoutPolicy (`validation_failed`).
     """
-    _check_zeros(draft.rules)
+    for each in draft.rules:
+        check_zeros(each.key, each.card, each.free_meters)
     before = price_book().book
     version = before.version + 1
     made = [_rule(each, version) for each in draft.rules]
@@ -211,18 +212,21 @@ def write_price_version(
     return VersionWritten(version, digest, rule_ids, entry)
 
 
+def check_zeros(key: OfferKey, card: RateCard, free_meters: frozenset[str]) -> None:
+    """Is every price of 0 a decision ("free by policy")?
+
+    Raises: ZeroWithoutPolicy (`validation_failed`).
+    """
+    for meter, brackets in card.meters.items():
+        is_free = any(bracket.nanos_per_million == 0 for bracket in brackets)
+        if is_free and meter not in free_meters:
+            raise ZeroWithoutPolicy(offer=key.slug, meter=meter)
+
+
 def _actor(actor: str, *, ledger_id: int, now: datetime) -> int:
     if actor == SYSTEM:
         return 0
     return intern(Domain.ACTOR, {"id": actor}, ledger_id=ledger_id, actor=0, now=now)
-
-
-def _check_zeros(rules: Sequence[RuleDraft]) -> None:
-    for rule in rules:
-        for meter, brackets in rule.card.meters.items():
-            is_free = any(bracket.nanos_per_million == 0 for bracket in brackets)
-            if is_free and meter not in rule.free_meters:
-                raise ZeroWithoutPolicy(offer=rule.key.slug, meter=meter)
 
 
 def _rule(draft: RuleDraft, version: int) -> PriceRule:

@@ -57,6 +57,11 @@ _options: dict[str, object] = {
             "schedule": 1.0,
             "options": {"expires": 5},
         },
+        "end-approvals": {
+            "task": "policies.end_approvals",
+            "schedule": 2.0,
+            "options": {"expires": 10},
+        },
         "write-off-unsettled": {
             "task": "policies.write_off_unsettled",
             "schedule": 60.0,
@@ -91,6 +96,16 @@ _options: dict[str, object] = {
             "task": "policies.deliver_alerts",
             "schedule": 2.0,
             "options": {"expires": 10},
+        },
+        "book-commitments": {
+            "task": "policies.book_commitments",
+            "schedule": crontab(minute=7),
+            "options": {"expires": 3_000},
+        },
+        "propose-prices": {
+            "task": "policies.propose_prices",
+            "schedule": crontab(hour=4, minute=41),
+            "options": {"expires": 12 * 3600},
         },
         "watch-balances": {
             "task": "policies.watch_balances",

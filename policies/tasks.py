@@ -57,3 +57,26 @@ def evaluate_alerts(**_: object) -> int:
 def deliver_alerts(**_: object) -> int:
     """How many messages of alerts were sent?"""
     return facade.deliver_due(now=clock.now())
+
+
+@shared_task(name="policies.end_approvals")
+def end_approvals(**_: object) -> int:
+    """How many requests and temporary raises ended by themselves?"""
+    now = clock.now()
+    return facade.end_raises(now=now) + facade.end_due(now=now)
+
+
+@shared_task(name="policies.book_commitments")
+def book_commitments(**_: object) -> int:
+    """How many days of committed capacity were booked or restated?"""
+    return facade.book_commitments(now=clock.now())
+
+
+@shared_task(name="policies.propose_prices")
+def propose_prices(**_: object) -> str:
+    """Which proposal stands for the catalogue as installed? Empty = it says the same."""
+    now = clock.now()
+    if facade.price_book().version == 0:
+        return ""
+    catalogue = facade.read_catalogue(source=facade.GENAI_PRICES)
+    return facade.propose_price_refresh(catalogue=catalogue, actor=None, now=now).id

@@ -1,10 +1,12 @@
-"""What would a newer price catalogue change? Shows the diff; `--apply` loads it.
+"""What would a newer price catalogue change? The diff, its money effect, and who has to agree.
 
     manage.py prices_sync                                  genai-prices as installed
     manage.py prices_sync --catalogue prices.json.gz       a file in LiteLLM's shape
-    manage.py prices_sync --apply --actor ada@example.com  by a person who may change prices
+    manage.py prices_sync --actor ada@example.com          asked for by a person
+    manage.py prices_sync --dry-run                        shows it and asks nobody
 
-The first load of an empty book is applied directly: without it every call would be denied.
+Nothing is loaded: a controller approves the proposal. The first load of an empty book is
+applied directly; without it every call would be denied.
 """
 
 from argparse import ArgumentParser
@@ -13,13 +15,12 @@ from collections.abc import Sequence
 
 from django.core.management.base import BaseCommand, CommandError
 
-from ledger import facade
-from o10.access.checks import can_for_role
+from o10.access.keys import Caller, caller_of_person
 from o10.access.queries import find_person_by_email
-from o10.access.roles import Action, Role
 from o10.kernel import clock
 from o10.kernel.errors import O10Error
-from o10.kernel.figures import rate
+from o10.kernel.figures import money, rate
+from policies import facade
 
 LINES_SHOWN = 40
 
@@ -27,7 +28,7 @@ LINES_SHOWN = 40
 class Command(BaseCommand):
     """A dated price book update as a proposal; implausible rows are quarantined, not loaded."""
 
-    help = "Shows what a price catalogue would change; --apply loads it as a new version."
+    help = "Proposes what a price catalogue would change; a second person approves it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -35,10 +36,10 @@ class Command(BaseCommand):
             default=facade.GENAI_PRICES,
             help="genai-prices (as installed, the default), or a file in LiteLLM's shape",
         )
+        parser.add_argument("--actor", default="", help="e-mail of the person who asks for it")
         parser.add_argument(
-            "--apply", action="store_true", help="load the proposal as a new price version"
+            "--dry-run", action="store_true", help="show the diff and ask nobody"
         )
-        parser.add_argument("--actor", default="", help="e-mail of the person who applies it")
         parser.add_argument(
             "--all", action="store_true", help=f"show every line, not {LINES_SHOWN} a section"
         )
@@ -46,24 +47,48 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: object) -> None:
         limit = None if options["all"] else LINES_SHOWN
         now = clock.now()
-        is_first = facade.price_book().version == 0
+        actor = _actor(str(options["actor"]))
         try:
             catalogue = facade.read_catalogue(source=str(options["catalogue"]))
-            if not options["apply"] and not is_first:
-                self._show(facade.propose_prices(catalogue=catalogue, now=now), limit)
-                self.stdout.write("Nothing was loaded. --apply --actor EMAIL loads it.")
+            if facade.price_book().version == 0:
+                loaded = facade.load_catalogue(
+                    catalogue=catalogue, actor=facade.SYSTEM, now=now
+                )
+                self._show(loaded.proposal, limit)
+                self.stdout.write(
+                    f"Price version {loaded.version}: {loaded.rules} rules, the first load."
+                )
                 return
-            actor = facade.SYSTEM if is_first else _actor(str(options["actor"]))
-            loaded = facade.load_catalogue(catalogue=catalogue, actor=actor, now=now)
+            if options["dry_run"]:
+                self._show(facade.propose_prices(catalogue=catalogue, now=now), limit)
+                self.stdout.write("Nothing was loaded and nobody was asked.")
+                return
+            asked = facade.propose_price_refresh(catalogue=catalogue, actor=actor, now=now)
         except O10Error as error:
             raise CommandError(f"{error.code}: {error}") from error
-        self._show(loaded.proposal, limit)
-        if loaded.rules:
-            self.stdout.write(
-                f"Price version {loaded.version}: {loaded.rules} rules added by {actor}."
-            )
-        else:
-            self.stdout.write(f"Price version {loaded.version} stays: nothing to add.")
+        self._show(asked.proposal, limit)
+        self._tell(asked)
+
+    def _tell(self, asked: facade.RefreshAsked) -> None:
+        if not asked.id:
+            self.stdout.write("Nothing to load: the price book says the same.")
+            return
+        proposal = facade.get_proposal(proposal=asked.id)
+        total = proposal.body["effect"]["total"]
+        currency = facade.ledger_of_company().currency
+        self.stdout.write(
+            f"\nMoney on the usage of the last {proposal.body['effect']['days']} days: "
+            f"{money(int(total['before']), currency)} -> "
+            f"{money(int(total['after']), currency)} on {total['calls']:,} calls"
+        )
+        if asked.approval is None:
+            self.stdout.write(f"Proposal {asked.id} is {proposal.state}. Nothing was loaded.")
+            return
+        needs = ", ".join(asked.approval.needs)
+        self.stdout.write(
+            f"Nothing was loaded. Proposal {asked.id}, approval {asked.approval.id}, "
+            f"waits for: {needs}."
+        )
 
     def _show(self, proposal: facade.Proposal, limit: int | None) -> None:
         write = self.stdout.write
@@ -111,10 +136,10 @@ def _changes(changes: Sequence[facade.PriceDifference]) -> list[str]:
     ]
 
 
-def _actor(email: str) -> str:
-    person = find_person_by_email(email) if email else None
+def _actor(email: str) -> Caller | None:
+    if not email:
+        return None
+    person = find_person_by_email(email)
     if person is None or not person.is_active:
-        raise CommandError("--apply needs --actor with the e-mail of an active person.")
-    if not can_for_role(role=Role(person.role), action=Action.CHANGE_PRICES):
-        raise CommandError(f"The role {person.role} may not change prices.")
-    return str(person.id)
+        raise CommandError("--actor is the e-mail of an active person.")
+    return caller_of_person(person)

@@ -105,7 +105,7 @@ def test_a_newer_catalogue_adds_a_version_and_changes_no_price_of_the_past(
         catalogue=catalogue_of(tmp_path, {"gpt-x": CHAT}), actor="system", now=now
     )
     later = now + timedelta(days=9)
-    dearer = {"gpt-x": CHAT | {"input_cost_per_token": 4e-06}}
+    dearer = {"gpt-x": CHAT | {"input_cost_per_token": 3e-06}}
     loaded = facade.load_catalogue(
         catalogue=catalogue_of(tmp_path, dearer), actor="usr_ada", now=later
     )
@@ -117,7 +117,7 @@ def test_a_newer_catalogue_adds_a_version_and_changes_no_price_of_the_past(
 
     assert price(now) == (2_500_000_000, 2)
     assert price(later - timedelta(microseconds=1)) == (2_500_000_000, 2)
-    assert price(later) == (4_000_000_000, 2)
+    assert price(later) == (3_000_000_000, 2)
     # The state that version 1 was stays answerable.
     old = facade.price_book_at(version=1)
     rated = facade.rates_for(model="gpt-x", at=later, total_input_tokens=1, book=old)
@@ -139,7 +139,7 @@ def test_loading_changes_no_entry(company, now, tmp_path):
 
     before = rows()
     facade.load_catalogue(
-        catalogue=catalogue_of(tmp_path, {"gpt-x": CHAT | {"input_cost_per_token": 1e-06}}),
+        catalogue=catalogue_of(tmp_path, {"gpt-x": CHAT | {"input_cost_per_token": 2e-06}}),
         actor="system",
         now=now + timedelta(days=1),
     )

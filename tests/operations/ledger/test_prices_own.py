@@ -1,14 +1,11 @@
-"""Do contracts, overrides, their end, coverage and the command do what is promised?"""
+"""Do contracts, overrides, their end and coverage do what is promised?"""
 
 import json
 from datetime import UTC, datetime, timedelta
-from io import StringIO
 from uuid import UUID
 
 import psycopg
 import pytest
-from django.core.management import call_command
-from django.core.management.base import CommandError
 from django.db import transaction
 
 from ledger import facade
@@ -16,8 +13,6 @@ from ledger.models.price import PriceRule, PriceVersion
 from ledger.operations.intern import forget_numbers
 from ledger.operations.write_price_version import ZeroWithoutPolicy
 from ledger.queries.price_integrity import find_altered_prices
-from o10.access.operations import create_person
-from o10.access.roles import Role
 from o10.kernel.errors import IdempotencyMismatch, NotFound, UnitMismatch, ValidationFailed
 from o10.kernel.rates import UnknownPrice
 from o10.kernel.usage import TokenClass, Usage
@@ -253,59 +248,6 @@ def test_an_offer_has_the_same_numbers_for_ever(listed, now):
 def test_prices_are_stale_45_days_after_the_newest_catalogue(listed, now):
     assert not facade.prices_stale(at=now + timedelta(days=45))
     assert facade.prices_stale(at=now + timedelta(days=45, microseconds=1))
-
-
-def sync(*arguments: str) -> str:
-    out = StringIO()
-    call_command("prices_sync", *arguments, stdout=out)
-    return out.getvalue()
-
-
-@pytest.fixture
-def file(tmp_path) -> str:
-    path = tmp_path / "newer.json"
-    row = TABLE["gpt-x"] | {"input_cost_per_token": 3e-06}
-    dear = TABLE["gpt-x"] | {"input_cost_per_token": 0.0032, "output_cost_per_token": 0.01}
-    path.write_text(json.dumps({"gpt-x": row, "dear": dear}))
-    return str(path)
-
-
-def test_the_command_shows_a_proposal_and_loads_nothing(listed, clock, file):
-    shown = sync("--catalogue", file)
-    assert "openai/gpt-x input: $2.50" in shown
-    assert "openai/dear: too_dear" in shown
-    assert "Nothing was loaded." in shown
-    assert PriceVersion.objects.count() == 1
-
-
-def test_the_command_applies_only_for_a_person_who_may_change_prices(listed, clock, now, file):
-    for role in (Role.FINOPS, Role.ADMIN):
-        create_person(
-            email=f"{role}@example.com",
-            display_name=role.value,
-            role=role,
-            password="a long enough pass phrase 17",  # noqa: S106
-            actor="system",
-            now=now,
-        )
-    for actor in ("", "nobody@example.com", "admin@example.com"):
-        with pytest.raises(CommandError):
-            sync("--catalogue", file, "--apply", "--actor", actor)
-    assert PriceVersion.objects.count() == 1
-    said = sync("--catalogue", file, "--apply", "--actor", "finops@example.com")
-    assert "Price version 2: 1 rules added by usr_" in said
-    assert PriceVersion.objects.get(version=2).actor.startswith("usr_")
-    assert "nothing to add" in sync(
-        "--catalogue", file, "--apply", "--actor", "finops@example.com"
-    )
-
-
-def test_the_command_says_in_a_sentence_what_it_cannot_read(listed, clock, tmp_path):
-    bad = tmp_path / "bad.json"
-    bad.write_text("[1, 2]")
-    for source in (str(bad), str(tmp_path / "absent.json")):
-        with pytest.raises(CommandError, match="validation_failed"):
-            sync("--catalogue", source)
 
 
 def test_one_altered_nano_in_a_price_is_found_and_its_version_named(

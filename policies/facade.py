@@ -63,7 +63,13 @@ from policies.core.drafts import (
 from policies.core.kill_pack import PACK as KILL_PACK
 from policies.core.kill_pack import find_offered
 from policies.core.kill_spec import Spec as KillSpec
-from policies.core.kill_text import LEVER_NAMES, span_text, value_text
+from policies.core.kill_text import (
+    LEVER_NAMES,
+    action_text,
+    signal_text,
+    span_text,
+    value_text,
+)
 from policies.core.levers import Lever
 from policies.core.metrics import METRICS
 from policies.models import APPEND_ONLY, MUTABLE
@@ -282,6 +288,8 @@ from policies.queries.envelopes import (
     list_envelopes,
 )
 from policies.queries.hold_figures import HoldFigures, hold_figures
+from policies.queries.kill_drill import DrillTrip as KillDrillTrip
+from policies.queries.kill_pages import EventLine as KillEventLine
 from policies.queries.kill_pages import (
     KillDrillView,
     KillListScreen,
@@ -326,6 +334,10 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "action_text",
+    "signal_text",
+    "KillDrillTrip",
+    "KillEventLine",
     "propose_prices",
     "load_catalogue",
     "SYSTEM",

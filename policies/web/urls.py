@@ -21,6 +21,17 @@ from policies.web.api_alerts import (
     OneAlert,
     Redelivery,
 )
+from policies.web.api_approvals import (
+    ApprovalPolicies,
+    Approvals,
+    Approve,
+    Ask,
+    Decline,
+    Delegate,
+    OneApproval,
+    Withdraw,
+)
+from policies.web.api_commitments import Commitments, FxRates, FxSettlements, OneCommitment
 from policies.web.api_decisions import Decisions, OneDecision
 from policies.web.api_envelopes import EnvelopeBatches, Envelopes, OneEnvelope
 from policies.web.api_kill_criteria import (
@@ -33,6 +44,16 @@ from policies.web.api_kill_criteria import (
     OneKillCriterion,
 )
 from policies.web.api_leases import HolderJournal, LeaseReturn, Leases
+from policies.web.api_prices import (
+    OnePriceProposal,
+    PriceEnds,
+    PriceHistory,
+    PriceProposals,
+    PriceQuarantine,
+    PriceRelease,
+    PriceRevaluations,
+    Prices,
+)
 from policies.web.api_snapshot import PolicySnapshot
 from policies.web.api_use_cases import OneUseCase, UseCases
 
@@ -57,6 +78,14 @@ urlpatterns = [
     path(
         "kill-criteria/<str:criterion>", OneKillCriterion.as_view(), name="api-kill-criterion"
     ),
+    path("approvals", Approvals.as_view(), name="api-approvals"),
+    path("approval-policy", ApprovalPolicies.as_view(), name="api-approval-policy"),
+    path("approvals/<str:approval>:approve", Approve.as_view(), name="api-approve"),
+    path("approvals/<str:approval>:decline", Decline.as_view(), name="api-decline"),
+    path("approvals/<str:approval>:withdraw", Withdraw.as_view(), name="api-withdraw"),
+    path("approvals/<str:approval>:ask", Ask.as_view(), name="api-ask"),
+    path("approvals/<str:approval>:delegate", Delegate.as_view(), name="api-delegate"),
+    path("approvals/<str:approval>", OneApproval.as_view(), name="api-approval"),
     path("leases", Leases.as_view(), name="api-leases"),
     path("leases/<str:lease>:return", LeaseReturn.as_view(), name="api-lease-return"),
     path(
@@ -86,4 +115,20 @@ urlpatterns = [
     path("channels/<str:channel>", OneAlertChannel.as_view(), name="api-channel"),
     path("deliveries/<str:delivery>:redeliver", Redelivery.as_view(), name="api-redelivery"),
     path("changes", Changes.as_view(), name="api-changes"),
+    path("prices", Prices.as_view(), name="api-prices"),
+    path("prices:history", PriceHistory.as_view(), name="api-price-history"),
+    path("prices:end", PriceEnds.as_view(), name="api-price-end"),
+    path("prices:revalue", PriceRevaluations.as_view(), name="api-price-revalue"),
+    path("price-proposals", PriceProposals.as_view(), name="api-price-proposals"),
+    path(
+        "price-proposals/<str:proposal>", OnePriceProposal.as_view(), name="api-price-proposal"
+    ),
+    path("price-quarantine", PriceQuarantine.as_view(), name="api-price-quarantine"),
+    path(
+        "price-quarantine/<str:row>:release", PriceRelease.as_view(), name="api-price-release"
+    ),
+    path("fx-rates", FxRates.as_view(), name="api-fx-rates"),
+    path("fx-rates:settle", FxSettlements.as_view(), name="api-fx-settle"),
+    path("commitments", Commitments.as_view(), name="api-commitments"),
+    path("commitments/<str:commitment>", OneCommitment.as_view(), name="api-commitment"),
 ]

@@ -16,6 +16,8 @@ from ledger.core.entry import (
 )
 from ledger.core.entry import Entry as Draft
 from ledger.core.fx import FxRate
+from ledger.core.matching import Key as MatchKey
+from ledger.core.matching import Match, MatchClass, Matching, tolerance
 from ledger.core.offer_names import ModelUnknown
 from ledger.core.price_catalogue import Catalogue, CatalogueInvalid, DatedCard
 from ledger.core.price_effect import Effect as PriceEffect
@@ -36,12 +38,28 @@ from ledger.operations.append import (
     append_rows,
     claim,
 )
+from ledger.operations.book_accrual import Accrued, book_accrual, check_accrual
 from ledger.operations.book_commitments import book_commitments
 from ledger.operations.copy_streams import Streams, copy_streams, synthetic_entry
 from ledger.operations.correct import AlreadyReversed, reverse, with_versions
 from ledger.operations.create_ledger import create_ledger
 from ledger.operations.export_bundle import Exported, export_bundle
 from ledger.operations.funnel import Mode, ReplayedEntry, Written, write
+from ledger.operations.import_file import (
+    FILE_MOST,
+    ImportNotReady,
+    Tally,
+    check_file,
+    confirm_import,
+    discard_import,
+    due_imports,
+    fail_import,
+    import_path,
+    look,
+    run_import,
+)
+from ledger.operations.importers.rows import FileRejected
+from ledger.operations.importers.sources import SOURCES, Source
 from ledger.operations.intern import Domain, bind, bind_fresh, intern
 from ledger.operations.keep_exposure import (
     Effect,
@@ -79,6 +97,14 @@ from ledger.operations.propose_refresh import (
     propose_refresh,
 )
 from ledger.operations.put_document import put_document, put_documents
+from ledger.operations.reconcile import (
+    CAUSES,
+    BillMoved,
+    Bookings,
+    Difference,
+    book_differences,
+    check_differences,
+)
 from ledger.operations.record_usage import UsageReport, UsageResult, record_usage
 from ledger.operations.record_verification import VerifierMode, record_verification
 from ledger.operations.revalue import RevaluationPlan, Revalued, plan_revaluation, revalue
@@ -151,6 +177,18 @@ from ledger.queries.entry_lines import (
     list_line_choices,
 )
 from ledger.queries.fx_rates import FxLine, list_fx_rates
+from ledger.queries.imports import (
+    AccrualRow,
+    ImportView,
+    RejectView,
+    get_import,
+    last_syncs,
+    list_accruals,
+    list_imports,
+    list_rejects,
+    rejects_csv,
+    stream_rejects,
+)
 from ledger.queries.integrity import (
     Finding,
     RangeCheck,
@@ -223,6 +261,17 @@ from ledger.queries.proofs import (
     read_entry_tile,
     read_tile,
 )
+from ledger.queries.reconciliation import (
+    BookedRow,
+    InvoiceRow,
+    Reconciliation,
+    count_unpriced,
+    get_invoice,
+    list_booked,
+    list_invoices,
+    reconcile_invoice,
+    sum_venues,
+)
 from ledger.queries.registry import list_meanings, meanings_of, numbers_of
 from ledger.queries.revaluations import (
     RevaluationLine,
@@ -249,13 +298,62 @@ from ledger.queries.stated import StatedCap, stated_caps, sum_taken_by_reservati
 from ledger.queries.strays import Stray, Sweep, count_strays, sweep_strays
 from ledger.queries.watched_entries import (
     CallCosts,
+    SeenSet,
     WatchedEntry,
     call_costs,
+    seen_sets,
     spent_by_envelope,
     watched_after,
 )
 
 __all__ = [
+    "MatchKey",
+    "Match",
+    "MatchClass",
+    "Matching",
+    "tolerance",
+    "Accrued",
+    "book_accrual",
+    "check_accrual",
+    "FILE_MOST",
+    "ImportNotReady",
+    "Tally",
+    "check_file",
+    "confirm_import",
+    "discard_import",
+    "due_imports",
+    "fail_import",
+    "import_path",
+    "look",
+    "run_import",
+    "FileRejected",
+    "SOURCES",
+    "Source",
+    "CAUSES",
+    "BillMoved",
+    "Bookings",
+    "Difference",
+    "book_differences",
+    "check_differences",
+    "AccrualRow",
+    "ImportView",
+    "RejectView",
+    "get_import",
+    "last_syncs",
+    "list_accruals",
+    "list_imports",
+    "list_rejects",
+    "stream_rejects",
+    "rejects_csv",
+    "BookedRow",
+    "InvoiceRow",
+    "Reconciliation",
+    "count_unpriced",
+    "get_invoice",
+    "list_booked",
+    "list_invoices",
+    "reconcile_invoice",
+    "sum_venues",
     "DatedCard",
     "RateCard",
     "check_commitment",
@@ -343,6 +441,8 @@ __all__ = [
     "list_model_facts",
     "list_spenders",
     "CallCosts",
+    "SeenSet",
+    "seen_sets",
     "WatchedEntry",
     "call_costs",
     "spent_by_envelope",

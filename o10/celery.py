@@ -107,6 +107,16 @@ _options: dict[str, object] = {
             "schedule": crontab(hour=4, minute=41),
             "options": {"expires": 12 * 3600},
         },
+        "find-changes": {
+            "task": "policies.find_changes",
+            "schedule": 5.0,
+            "options": {"expires": 10},
+        },
+        "weigh-changes": {
+            "task": "policies.weigh_changes",
+            "schedule": 30.0,
+            "options": {"expires": 30},
+        },
         "watch-balances": {
             "task": "policies.watch_balances",
             "schedule": 5.0,

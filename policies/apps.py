@@ -23,3 +23,4 @@ class PoliciesConfig(AppConfig):
         facade.register_price_kinds()
         facade.register_envelope_kinds()
         facade.register_policy_kind()
+        facade.register_signed_change()

@@ -126,6 +126,7 @@ from policies.operations.evaluate_alerts import evaluate_alerts
 from policies.operations.evaluate_kill import look_at_all, look_at_criterion, watch_criteria
 from policies.operations.expire import expire_due
 from policies.operations.extend import extend
+from policies.operations.find_changes import find_changes
 from policies.operations.fold_denials import fold_denials
 from policies.operations.found_organisation import found_organisation
 from policies.operations.handle_alert import (
@@ -185,6 +186,7 @@ from policies.operations.set_approval_policy import (
     register_policy_kind,
 )
 from policies.operations.settle import settle
+from policies.operations.sign_change import register_signed_change
 from policies.operations.teller.authorizing import authorize as authorize_at
 from policies.operations.teller.ending import extend as extend_at
 from policies.operations.teller.ending import release as release_at
@@ -194,6 +196,7 @@ from policies.operations.teller.teller import Teller
 from policies.operations.teller.tending import Rounds, close_teller
 from policies.operations.token_keys import forget_keys
 from policies.operations.watch_balances import watch_balances
+from policies.operations.weigh_changes import weigh_changes
 from policies.operations.wind_down import wind_down
 from policies.operations.write_off import write_off_before, write_off_due
 from policies.queries.alerts import (
@@ -334,6 +337,9 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "find_changes",
+    "weigh_changes",
+    "register_signed_change",
     "action_text",
     "signal_text",
     "KillDrillTrip",

@@ -80,3 +80,15 @@ def propose_prices(**_: object) -> str:
         return ""
     catalogue = facade.read_catalogue(source=facade.GENAI_PRICES)
     return facade.propose_price_refresh(catalogue=catalogue, actor=None, now=now).id
+
+
+@shared_task(name="policies.find_changes")
+def find_changes(**_: object) -> int:
+    """How many prompt versions, models, retry settings and venues were seen first?"""
+    return facade.find_changes(now=clock.now())
+
+
+@shared_task(name="policies.weigh_changes")
+def weigh_changes(**_: object) -> int:
+    """How many unsigned changes were found to have moved the cost of a call?"""
+    return facade.weigh_changes(now=clock.now())

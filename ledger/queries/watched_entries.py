@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import connection
 
 from ledger.core.entry import PURPOSE_MASK, PURPOSE_SHIFT, Kind, Purpose
+from ledger.core.rollup import KindClass
 from ledger.queries.ledgers import COMPANY_LEDGER
 from o10.kernel.money import Nanos
 
@@ -46,6 +47,10 @@ FROM (
     ORDER BY min(e.effective_at) DESC LIMIT %(most)s
 ) calls
 """
+_SETS: Final = f"""
+SELECT DISTINCT use_case_id, dims_id, venue_id, model_id FROM rollup_day
+WHERE ledger_id = %s AND kind_class = {int(KindClass.CALL)} AND use_case_id <> 0
+"""
 _HOURS: Final = """
 SELECT envelope_id, sum(amount_nanos)::bigint FROM rollup_hour
 WHERE ledger_id = %s AND bucket >= %s AND envelope_id <> 0 GROUP BY envelope_id
@@ -71,6 +76,16 @@ class WatchedEntry:
     amount: Nanos
     flags: int
     reservation: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSet:
+    """Which attribution, venue and model did calls of this use case have?"""
+
+    use_case_id: int
+    dims_id: int
+    venue_id: int
+    model_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +147,13 @@ def call_costs(
         )
         n, total, squares, first_at, last_at = cursor.fetchone()
     return CallCosts(int(n), int(total), int(squares), first_at, last_at)
+
+
+def seen_sets(*, ledger_id: int = COMPANY_LEDGER) -> list[SeenSet]:
+    """Which combinations had calls ever? From the day cells, not from entries."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SETS, [ledger_id])
+        return [SeenSet(*row) for row in cursor.fetchall()]
 
 
 def spent_by_envelope(*, since: datetime, ledger_id: int = COMPANY_LEDGER) -> dict[int, Nanos]:

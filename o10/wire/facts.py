@@ -122,7 +122,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     step: f.Step | None = None
     step_kind: f.Word | None = None
     task_type: f.Word | None = None
-    prompt_version: f.Word | None = None
+    prompt_version: f.Label | None = None
     attempt: f.Attempt = 1
     status: Finish = Finish.OK
     purpose: Purpose = Purpose.SERVE

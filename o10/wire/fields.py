@@ -6,6 +6,7 @@ floats are no integers. The limits appear in the OpenAPI document through these 
 annotations.
 """
 
+import re
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta
@@ -22,10 +23,14 @@ MAX_ROWS = 10_000
 _PLAIN = r"^[^\u0000-\u001f\u007f]*$(?!\n)"
 _DECIMAL = r"^-?[0-9]{1,9}(\.[0-9]{1,18})?$(?!\n)"
 
+_LABEL = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,63}$(?!\n)"
+
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128, pattern=_PLAIN)]
 """Slugs, models, venues, regions, customers, ids of others."""
 Word: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=_PLAIN)]
 """Tag keys, versions, tiers, classes."""
+Label: TypeAlias = Annotated[str, Meta(max_length=64, pattern=_LABEL)]
+"""A version or hash, never text: no spaces, so that no prompt gets in by this door."""
 TagValue: TypeAlias = Annotated[str, Meta(max_length=64, pattern=_PLAIN)]
 Tags: TypeAlias = Annotated[dict[Word, TagValue], Meta(max_length=MAX_TAGS)]
 Sentence: TypeAlias = Annotated[str, Meta(min_length=1, max_length=500, pattern=_PLAIN)]
@@ -45,3 +50,8 @@ Ttl: TypeAlias = Annotated[int, Meta(ge=1, le=86_400)]
 Decimal: TypeAlias = Annotated[str, Meta(max_length=29, pattern=_DECIMAL)]
 """A plain decimal as text; more than nine decimals are rounded half even to nanos."""
 Currency: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
+
+
+def is_label(text: str) -> bool:
+    """Could this be a label on the wire?"""
+    return re.match(_LABEL, text) is not None

@@ -30,6 +30,8 @@ __all__ = [
     "Settle",
     "UsageCounts",
     "decode",
+    "read_authorize",
+    "read_settle",
 ]
 
 MAX_AUTHORIZE_BYTES = 8 * 1024 * 1024
@@ -117,7 +119,7 @@ class Authorize(_Request, frozen=True, kw_only=True):
     step: f.Step | None = None
     step_kind: f.Word | None = None
     step_fingerprint: f.Name | None = None
-    prompt_version: f.Word | None = None
+    prompt_version: f.Label | None = None
     attempt: f.Attempt = 1
     customer: f.Name | None = None
     tags: f.Tags = {}
@@ -198,7 +200,7 @@ class Settle(_Request, frozen=True, kw_only=True):
     latency_ms: f.Milliseconds | None = None
     attempt: f.Attempt = 1
     final: bool = True
-    prompt_version: f.Word | None = None
+    prompt_version: f.Label | None = None
     provider_request_id: f.Word | None = None
     provider_cost: ProviderCost | None = None
     outcome: OutcomeFact | None = None
@@ -227,3 +229,45 @@ class Extend(_Request, frozen=True, kw_only=True):
     model: f.Name | None = None
     venue: f.Name | None = None
     attempt: f.Attempt | None = None
+
+
+class _WordyAuthorize(Authorize, frozen=True, kw_only=True):
+    """How did a request read while any short text was a prompt version?"""
+
+    prompt_version: f.Word | None = None
+
+
+class _WordySettle(Settle, frozen=True, kw_only=True):
+    """As `_WordyAuthorize`."""
+
+    prompt_version: f.Word | None = None
+
+
+_AUTHORIZE = msgspec.json.Decoder(Authorize)
+_SETTLE = msgspec.json.Decoder(Settle)
+_WORDY_AUTHORIZE = msgspec.json.Decoder(_WordyAuthorize)
+_WORDY_SETTLE = msgspec.json.Decoder(_WordySettle)
+
+
+def read_authorize(kept: bytes) -> Authorize:
+    """Which request stands in a journal? Also one from before prompt versions were labels.
+
+    Raises: msgspec.ValidationError when it is no request.
+    """
+    try:
+        return _AUTHORIZE.decode(kept)
+    except msgspec.ValidationError:
+        wordy = _WORDY_AUTHORIZE.decode(kept)
+        return Authorize(**{name: getattr(wordy, name) for name in Authorize.__struct_fields__})
+
+
+def read_settle(kept: bytes) -> Settle:
+    """As `read_authorize`, for a settle.
+
+    Raises: msgspec.ValidationError when it is no settle.
+    """
+    try:
+        return _SETTLE.decode(kept)
+    except msgspec.ValidationError:
+        wordy = _WORDY_SETTLE.decode(kept)
+        return Settle(**{name: getattr(wordy, name) for name in Settle.__struct_fields__})

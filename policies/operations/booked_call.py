@@ -15,7 +15,7 @@ import msgspec
 from ledger import facade as ledger
 from o10.kernel import ids
 from o10.lease.records import Grounds, Reserved, Seen
-from o10.wire.requests import Authorize
+from o10.wire.requests import Authorize, read_authorize
 from policies.core.instants import UNIX_EPOCH
 from policies.core.record import FORMAT, exact, facts_of
 from policies.operations.questions import Numbers
@@ -24,7 +24,6 @@ from policies.operations.reservations import Hold
 NO_NUMBERS: Final = Numbers()
 # On documents (texts, integers, null) these are the bytes of `core.record.content_hash`.
 _CANONICAL: Final = msgspec.json.Encoder(order="deterministic").encode
-_REQUEST: Final = msgspec.json.Decoder(Authorize).decode
 
 
 class Reason(msgspec.Struct, frozen=True, array_like=False):
@@ -77,7 +76,7 @@ def request_of(reserved: Reserved) -> Authorize:
 
     Raises: msgspec.ValidationError when it is no request.
     """
-    asked = _REQUEST(reserved.request)
+    asked = read_authorize(reserved.request)
     if (asked.request_id or "") == reserved.request_id:
         return asked
     return msgspec.structs.replace(asked, request_id=reserved.request_id or None)

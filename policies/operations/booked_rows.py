@@ -13,7 +13,7 @@ from o10.kernel import ids
 from o10.kernel.errors import Corrupt
 from o10.lease.records import Denied, Grounds, Released, Reserved, Seen, Settled
 from o10.wire.reasons import Reason
-from o10.wire.requests import Authorize
+from o10.wire.requests import Authorize, read_authorize
 from policies.core.instants import unix_ms
 from policies.core.record import facts_of
 from policies.operations import copy_rows as to
@@ -54,7 +54,6 @@ ANSWER_COLUMNS: Final = ("uid", "verb", "reservation", "answer", "at")
 
 _NUMBERS: Final = {reason.value: reason.number for reason in Reason}
 _JSON: Final = msgspec.json.Encoder().encode
-_REQUEST: Final = msgspec.json.Decoder(Authorize).decode
 
 
 class PathDiffers(Corrupt):
@@ -232,7 +231,7 @@ def denial_of(
 
     Raises: msgspec.DecodeError for what cannot be read; DocumentInvalid.
     """
-    request = _REQUEST(record.request)
+    request = read_authorize(record.request)
     if (request.request_id or "") != record.request_id:
         request = msgspec.structs.replace(request, request_id=record.request_id or None)
     content = canonical(msgspec.json.decode(record.record))

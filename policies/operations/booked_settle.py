@@ -17,16 +17,15 @@ from ledger import facade as ledger
 from o10.kernel import ids
 from o10.kernel.errors import Corrupt, Missing
 from o10.lease.records import Settled
-from o10.wire.requests import Settle
+from o10.wire.requests import Settle, read_settle
 from policies.core.record import exact
+from policies.operations.attempt_dims import dims_of_attempt
 from policies.operations.booked_call import settle_uid
 from policies.operations.numbering import Numbering, place_of
 from policies.operations.price_attempt import NOTHING_USED, Bill, price_attempt
 from policies.operations.questions import Numbers
 from policies.operations.reservations import Hold
 from policies.operations.settle import attempt_hash, flags_of
-
-_REQUEST: Final = msgspec.json.Decoder(Settle).decode
 
 
 class CostDiffers(Corrupt):
@@ -64,7 +63,7 @@ def attempt_of(
 
     Raises: msgspec.ValidationError when the request cannot be read.
     """
-    request = _REQUEST(record.request)
+    request = read_settle(record.request)
     try:
         bill = price_attempt(hold=hold, request=request, currency=currency)
     except Missing:
@@ -88,7 +87,7 @@ def attempt_of(
         uid=settle_uid(hold.id, record.attempt),
         request_hash=record.request_hash or attempt_hash(request, hold),
         cost=record.cost,
-        numbers=_numbers(record, hold, bill, numbering, now),
+        numbers=_numbers(record, request, hold, bill, numbering, now),
         document=document,
         doc=numbering.document(document),
         differs=differs,
@@ -111,7 +110,7 @@ def settle_of(attempt: Attempt, *, now: datetime, **fields: Any) -> ledger.Draft
         recorded_at=now,
         envelope_id=hold.path_ids[-1] if hold.path_ids else 0,
         use_case_id=hold.use_case,
-        dims_id=hold.dims_id,
+        dims_id=numbers.dims,
         offer_id=numbers.offer,
         venue_id=numbers.venue,
         model_id=numbers.model,
@@ -159,10 +158,16 @@ def overrun_of(*, attempt: Attempt, excess: int, now: datetime, version: int) ->
 
 
 def _numbers(
-    record: Settled, hold: Hold, bill: Bill, numbering: Numbering, now: datetime
+    record: Settled,
+    request: Settle,
+    hold: Hold,
+    bill: Bill,
+    numbering: Numbering,
+    now: datetime,
 ) -> Numbers:
     actor = numbering.actor(record.actor, now=now)
+    dims = dims_of_attempt(hold=hold, request=request, actor=actor, now=now)
     if bill.rated is None:
-        return Numbers(actor, hold.dims_id, hold.offer_id, hold.venue_id, hold.model_id)
+        return Numbers(actor, dims, hold.offer_id, hold.venue_id, hold.model_id)
     served = numbering.offer(place_of(bill.rated.key), actor, now=now)
-    return Numbers(actor, hold.dims_id, *served)
+    return Numbers(actor, dims, *served)

@@ -25,6 +25,7 @@ from o10.wire.reasons import SettleFlag
 from o10.wire.requests import Extend, Release, Settle
 from policies.core.lending import split_late
 from policies.operations.answer_log import first_answer, keep_answer
+from policies.operations.attempt_dims import dims_of_attempt
 from policies.operations.authorize import request_hash_of
 from policies.operations.balances import Move, lock, move
 from policies.operations.detach import detach, holder_keeps, lock_with_lease
@@ -94,7 +95,7 @@ def settle(*, request: Settle, caller: Caller, now: datetime) -> bytes:
 
     def run(uid: UUID) -> list[ledger.Draft]:
         # Numbers before locks; in here, so that a refused settle leaves none behind.
-        numbers = _numbers(hold, bill, caller, now)
+        numbers = _numbers(hold, request, bill, caller, now)
         attempt = BilledAttempt(request, bill, now, numbers)
         answer, drafts = book_attempt(attempt, hold, uid, currency)
         keep_answer(uid=uid, verb="settle", reservation=hold.id, answer=answer, now=now)
@@ -346,6 +347,7 @@ def _entry(attempt: BilledAttempt, hold: Hold, uid: UUID, **fields: object) -> l
         uid=uid,
         recorded_at=attempt.now,
         actor_id=numbers.actor,
+        dims_id=numbers.dims,
         offer_id=numbers.offer,
         venue_id=numbers.venue,
         model_id=numbers.model,
@@ -380,12 +382,13 @@ def flags_of(bill: Bill, request: Settle, marks: ledger.Flag) -> int:
     )
 
 
-def _numbers(hold: Hold, bill: Bill, caller: Caller, now: datetime) -> Numbers:
-    """Who booked it, and which offer served? Interned before any lock."""
+def _numbers(hold: Hold, request: Settle, bill: Bill, caller: Caller, now: datetime) -> Numbers:
+    """Who booked it, under which attribution, and which offer served? Before any lock."""
     actor = actor_number(caller.actor, now=now)
+    dims = dims_of_attempt(hold=hold, request=request, actor=actor, now=now)
     if bill.rated is None:
-        return Numbers(actor, hold.dims_id, hold.offer_id, hold.venue_id, hold.model_id)
+        return Numbers(actor, dims, hold.offer_id, hold.venue_id, hold.model_id)
     served = ledger.offer_numbers(
         key=bill.rated.key, ledger_id=ledger.COMPANY_LEDGER, actor=actor, now=now
     )
-    return Numbers(actor, hold.dims_id, served.offer_id, served.venue_id, served.model_id)
+    return Numbers(actor, dims, served.offer_id, served.venue_id, served.model_id)

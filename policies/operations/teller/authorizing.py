@@ -25,7 +25,7 @@ from o10.lease.claims import Claimed, Found
 from o10.wire import token
 from o10.wire.decisions import Mode, ReservationView, encode
 from o10.wire.reasons import Reason
-from o10.wire.requests import Authorize
+from o10.wire.requests import Authorize, read_authorize
 from policies.core.checks import case_of
 from policies.core.decide import Ruling, decide
 from policies.core.instants import unix_ms
@@ -355,9 +355,7 @@ def _repeat(teller: Teller, call: Call, key: bytes, found: Found) -> bytes:
 def _check_same(call: Call, first: records.Reserved | records.Denied) -> None:
     """Other bytes may be the same request."""
     before = first.request_hash or strict.request_hash_of(
-        msgspec.structs.replace(
-            msgspec.json.decode(first.request, type=Authorize), request_id=first.request_id
-        )
+        msgspec.structs.replace(read_authorize(first.request), request_id=first.request_id)
     )
     if before != strict.request_hash_of(call.request):
         name = f"{call.caller.key_id}#{call.request.request_id}"

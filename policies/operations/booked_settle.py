@@ -8,10 +8,8 @@ Source: ledger.md section 3.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
-
-import msgspec
 
 from ledger import facade as ledger
 from o10.kernel import ids

@@ -172,6 +172,24 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
         "conflict": Answer(
             409, "The present state forbids it", ("Read the present state, then decide again.",)
         ),
+        "already_approved": Answer(
+            409,
+            "Counted already",
+            ("This person has agreed to {approval} already, or somebody has for them.",),
+        ),
+        "approval_closed": Answer(
+            409,
+            "The request has ended",
+            ("The request {approval} has ended as {state}.", "The request has ended."),
+        ),
+        "base_changed": Answer(
+            409,
+            "What the change was made against has changed",
+            (
+                "The request {approval} is void: what it was made against has changed"
+                " meanwhile. Ask again against what holds now.",
+            ),
+        ),
         "idempotency_mismatch": Answer(
             409,
             "Key used with another body",

@@ -38,6 +38,9 @@ class Action(StrEnum):
     FREEZE_ENVELOPE = "freeze_envelope"
     CHANGE_KILL_CRITERION = "change_kill_criterion"
     APPROVE = "approve"
+    """Agree to what moves money."""
+    COUNTERSIGN = "countersign"
+    """Be the second person where the table of approvals (policies.core.approvals) says so."""
     CHANGE_PLAN = "change_plan"
     CHANGE_PRICES = "change_prices"
     CORRECT_LEDGER = "correct_ledger"
@@ -66,13 +69,14 @@ _PROPOSE = frozenset(
 ROLE_ACTIONS = MappingProxyType(
     {
         Role.VIEWER: _READ | {Action.DRY_RUN},
-        Role.OWNER: _READ | _PROPOSE | _ALERTS | {Action.DRY_RUN},
+        Role.OWNER: _READ | _PROPOSE | _ALERTS | {Action.DRY_RUN, Action.COUNTERSIGN},
         Role.FINOPS: _READ
         | _PROPOSE
         | _ALERTS
         | {
             Action.CHANGE_CHANNELS,
             Action.DRY_RUN,
+            Action.COUNTERSIGN,
             Action.RECORD_USAGE,
             Action.CHANGE_PLAN,
             Action.CHANGE_PRICES,
@@ -87,6 +91,7 @@ ROLE_ACTIONS = MappingProxyType(
             Action.DRY_RUN,
             Action.CHANGE_PLAN,
             Action.APPROVE,
+            Action.COUNTERSIGN,
             Action.CORRECT_LEDGER,
             Action.EXPORT_LEDGER,
         },
@@ -95,6 +100,7 @@ ROLE_ACTIONS = MappingProxyType(
             Action.DRY_RUN,
             Action.FREEZE_ENVELOPE,
             Action.APPROVE,
+            Action.COUNTERSIGN,
             Action.EXPORT_LEDGER,
             Action.HANDLE_ALERTS,
         },
@@ -102,6 +108,7 @@ ROLE_ACTIONS = MappingProxyType(
         Role.ADMIN: frozenset(
             {
                 Action.READ_SPEND,
+                Action.COUNTERSIGN,
                 Action.MANAGE_PEOPLE,
                 Action.MANAGE_KEYS,
                 Action.CHANGE_CHANNELS,

@@ -52,11 +52,23 @@ def answer(
     )
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """Which request waits, and whom does it need? `controller|cfo` = either will do."""
+
+    id: str
+    needs: tuple[str, ...]
+
+
+class Awaits(msgspec.Struct, frozen=True):
+    """What does a write answer that other people must agree to first?"""
+
+    approval: Waiting
+
+
 def awaits(approval_id: str, needs: Sequence[str]) -> HttpResponse:
     """How is a write told that waits for other people? 202: the request and whom it needs."""
-    body = {"approval": {"id": approval_id, "needs": list(needs)}}
     location = {"Location": f"/api/v1/approvals/{approval_id}"}
-    return answer(body, status=202, headers=location)
+    return answer(Awaits(Waiting(approval_id, tuple(needs))), status=202, headers=location)
 
 
 def query_of(request: Request, *, allowed: frozenset[str]) -> dict[str, str]:

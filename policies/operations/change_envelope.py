@@ -1,12 +1,14 @@
 """How is an envelope made, raised, lowered, frozen, closed? A new version from now on.
 
-Finance decides: the roles `finops` and `controller`; freezing is open to more. Every change is
-a row of `envelope_version`, an `envelope_change` entry for each period it touches, and a new
-policy version, in one transaction. Past periods keep the cap they had.
+This carries a change out. Doors call `ask_envelope`, which decides whether it may happen at
+once or waits for a second person; directly it is called at set-up, by approvals and by jobs.
+Every change is a row of `envelope_version`, an `envelope_change` entry for each period it
+touches, and a new policy version, in one transaction. Past periods keep the cap they had.
 Locks: governance, the key, the tree, balances in order.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -40,6 +42,24 @@ RECALLS = frozenset({"state", "amount_nanos", "hard", "end_at"})
 """Changes that must reach a decision already under way: they raise the epoch."""
 
 
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """By which request was a change allowed: who asked, and who agreed?"""
+
+    approval: str
+    maker: str
+    checkers: tuple[str, ...]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """How does it stand in the entry's document?"""
+        return {
+            "id": self.approval,
+            "maker": self.maker,
+            "checkers": list(self.checkers),
+        }
+
+
 class EnvelopeEnded(Conflict):
     """Is the envelope closed, which is for ever? Fields: `envelope`."""
 
@@ -54,14 +74,19 @@ def change_envelope(
     now: datetime,
     key: str = "",
     expected_version: int | None = None,
+    approved: Approved | None = None,
+    may: bool = False,
 ) -> EnvelopeView:
     """How does this envelope read from now on? The next call obeys it.
 
-    A repeat with the same `key` and change does nothing more.
+    A repeat with the same `key` and change does nothing more. `approved` says who asked and
+    who agreed; then, or where the caller has asked the table of approvals (`may`), the role is
+    not asked again.
     Raises: Forbidden; ValidationFailed; NotFound; EnvelopeEnded (`conflict`);
     PreconditionFailed when its version is not the expected one; IdempotencyMismatch.
     """
-    check_may_change(actor, change)
+    if approved is None and not may:
+        check_may_change(actor, change)
     check_envelope(change, now=now)
     row = find_envelope(envelope)
 
@@ -72,7 +97,7 @@ def change_envelope(
             raise PreconditionFailed(envelope=envelope, version=fresh.version)
         # Here, so that a refused change leaves no number of its caller behind.
         actor_id = actor_number(actor.actor, now=now)
-        return _apply(fresh, change, uid, actor, actor_id, now)
+        return _apply(fresh, change, uid, actor, actor_id, now, approved)
 
     ledger.write(
         ledger_id=ledger.COMPANY_LEDGER,
@@ -99,12 +124,27 @@ def check_may_change(actor: Caller, change: EnvelopeChange) -> None:
         raise Forbidden(action=Action.CHANGE_ENVELOPE.value, role=actor.role.value)
 
 
+def check_possible(*, envelope: str, change: EnvelopeChange, now: datetime) -> None:
+    """Could this change be carried out as things stand? Nothing is changed.
+
+    Raises: as `change_envelope`, but for roles.
+    """
+    check_envelope(change, now=now)
+    row = find_envelope(envelope)
+    if row.state == "closed":
+        raise EnvelopeEnded(envelope=row.public)
+    _set(row, change, now)
+    check_null_cap(row)
+    check_amount_fits(row)
+
+
 def find_envelope(envelope: str) -> Envelope:
     """Which envelope has this id?
 
     Raises: NotFound (`not_found`).
     """
-    row = Envelope.objects.filter(public=envelope).first()
+    rows = Envelope.objects.select_related("use_case", "parent")
+    row: Envelope | None = rows.filter(public=envelope).first()
     if row is None:
         raise NotFound(kind="envelope", id=envelope)
     return row
@@ -117,6 +157,7 @@ def _apply(
     actor: Caller,
     actor_id: int,
     now: datetime,
+    approved: Approved | None,
 ) -> list[ledger.Draft]:
     if row.state == "closed":
         raise EnvelopeEnded(envelope=row.public)
@@ -137,14 +178,30 @@ def _apply(
     check_amount_fits(row)
     row.save()
     drafts = [
-        _carry(row, balance, found, uid, number, before, actor_id, change.reason, now, locked)
+        _carry(
+            row,
+            balance,
+            found,
+            uid,
+            number,
+            before,
+            actor_id,
+            change.reason,
+            now,
+            locked,
+            approved,
+        )
         for number, (balance, found) in enumerate(zip(balances, locked.path, strict=True))
         if found is not None
     ]
     if not drafts:
-        drafts = [plain_draft(row, uid, before, actor_id, change.reason, now, locked.version)]
+        drafts = [
+            plain_draft(
+                row, uid, before, actor_id, change.reason, now, locked.version, approved
+            )
+        ]
     raise_version(cells=cells, version=locked.version)
-    write_version(row, uid, actor, change.reason, now)
+    write_version(row, uid, approved.maker if approved else actor.actor, change.reason, now)
     bind_envelope(row, actor_id, now)
     published = publish_policy(
         change=f"envelope {row.public} changed",
@@ -168,6 +225,7 @@ def _carry(
     reason: str,
     now: datetime,
     locked: Locked,
+    approved: Approved | None,
 ) -> ledger.Draft:
     """Takes the change into one period that has begun and not ended."""
     cap = cap_of(row)
@@ -189,7 +247,7 @@ def _carry(
     own = uid
     if number:
         own = ids.uid(scope="envelope-period", key=f"{uid}#{number}", origin_ms=unix_ms(now))
-    return _draft(row, own, document, before, actor_id, reason, now, locked.version)
+    return _draft(row, own, document, before, actor_id, reason, now, locked.version, approved)
 
 
 def plain_draft(
@@ -200,6 +258,7 @@ def plain_draft(
     reason: str,
     now: datetime,
     version: int,
+    approved: Approved | None = None,
 ) -> ledger.Draft:
     """Which entry tells of a change while no period has begun? It names the next one."""
     rule = envelope_rule(row)
@@ -209,7 +268,7 @@ def plain_draft(
     period = rule.calendar_period_at(at)
     cap = cap_of(row)
     document = period_document(row, start=period.start, end=period.end, cap=cap, limit=cap)
-    return _draft(row, uid, document, before, actor_id, reason, now, version)
+    return _draft(row, uid, document, before, actor_id, reason, now, version, approved)
 
 
 def _draft(
@@ -221,12 +280,14 @@ def _draft(
     reason: str,
     now: datetime,
     version: int,
+    approved: Approved | None,
 ) -> ledger.Draft:
     body = {
         "change": "changed" if before else "created",
         "before": before,
         "after": body_of(row),
         "reason": reason,
+        **({"approval": approved.body} if approved else {}),
         **document,
     }
     return ledger.Draft(
@@ -286,14 +347,14 @@ def meaning_of(row: Envelope) -> dict[str, Any]:
     }
 
 
-def write_version(row: Envelope, uid: UUID, actor: Caller, reason: str, now: datetime) -> None:
-    """Writes this version down beside all earlier ones."""
+def write_version(row: Envelope, uid: UUID, actor: str, reason: str, now: datetime) -> None:
+    """Writes this version down beside all earlier ones. `actor` is who asked for it."""
     EnvelopeVersion.objects.create(
         envelope=row,
         version=row.version,
         body=body_of(row),
         at=now,
-        actor=actor.actor,
+        actor=actor,
         reason=reason,
         entry_uid=uid,
     )

@@ -88,7 +88,8 @@ class ChangeKind:
     is whoever gave the last approval, `approval.maker` who asked. What it raises is told to
     that person and nothing is written.
     `base_of(change)` names what the change is made against: another value at approval voids
-    the request. `describe(change)` tells it. `weight_of(change)` is the money it moves, for
+    the request. `describe(change)` tells it; where figures of the moment belong to it
+    `describe_at(change, now)` does instead. `weight_of(change)` is the money it moves, for
     materiality and the number of approvers. `check(change, actor, now)` refuses what could
     never be applied, before anybody is asked. `takes_until` = may be approved until a day.
     """
@@ -100,6 +101,13 @@ class ChangeKind:
     weight_of: Callable[[Change], Weight] = _no_weight
     check: Callable[[Change, Caller | None, datetime], None] | None = None
     takes_until: bool = False
+    describe_at: Callable[[Change, datetime], ChangeText] | None = None
+
+    def text_at(self, change: Change, now: datetime) -> ChangeText:
+        """How is the change told at this instant?"""
+        if self.describe_at is not None:
+            return self.describe_at(change, now)
+        return self.describe(change)
 
 
 _kinds: dict[str, ChangeKind] = {}

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from django.db import transaction
 
 from ledger import facade as ledger
 from o10.access.checks import check
@@ -25,6 +26,7 @@ from policies.models import Department, Envelope, EnvelopeVersion, UseCase
 from policies.operations.balances import Cells, lock, raise_version
 from policies.operations.change_envelope import (
     DECIDES_MONEY,
+    Approved,
     bind_envelope,
     body_of,
     plain_draft,
@@ -59,14 +61,22 @@ class ChildrenFirst(Conflict):
 
 
 def create_envelope(
-    *, draft: EnvelopeDraft, actor: Caller, now: datetime, key: str = ""
+    *,
+    draft: EnvelopeDraft,
+    actor: Caller,
+    now: datetime,
+    key: str = "",
+    approved: Approved | None = None,
 ) -> EnvelopeView:
     """Which envelope was made? The next call obeys it.
 
+    Doors call `ask_envelope`; directly it is called at set-up and by approvals. `approved` says
+    who asked and who agreed; then the role of the last of them is not asked again.
     Raises: Forbidden; ValidationFailed; NotFound for the parent; EnvelopeExists,
     ChildrenFirst, ParentTakesNoChild, Overallocated (`conflict`); IdempotencyMismatch.
     """
-    check_may_create(actor)
+    if approved is None:
+        check_may_create(actor)
     check_envelope(draft, now=now)
 
     def run(uid: UUID) -> list[ledger.Draft]:
@@ -76,8 +86,8 @@ def create_envelope(
         actor_id = actor_number(actor.actor, now=now)
         check_null_cap(row)
         check_amount_fits(row)
-        drafts = _begin(row, uid, actor_id, draft.reason, now)
-        write_version(row, uid, actor, draft.reason, now)
+        drafts = _begin(row, uid, actor_id, draft.reason, now, approved)
+        write_version(row, uid, approved.maker if approved else actor.actor, draft.reason, now)
         bind_envelope(row, actor_id, now)
         published = publish_policy(
             change=f"envelope {row.public} created",
@@ -112,8 +122,34 @@ def check_may_create(actor: Caller) -> None:
         raise Forbidden(action=Action.CHANGE_ENVELOPE.value, role=actor.role.value)
 
 
+def check_may_be(*, draft: EnvelopeDraft, now: datetime) -> None:
+    """Could this envelope be made as things stand? Nothing is made.
+
+    Raises: as `create_envelope`, but for roles.
+    """
+    check_envelope(draft, now=now)
+    with transaction.atomic():
+        row = _insert(draft, now)
+        check_null_cap(row)
+        check_amount_fits(row)
+        transaction.set_rollback(True)
+
+
+def parent_of(draft: EnvelopeDraft) -> Envelope | None:
+    """Below which envelope would this one stand? None = it is a root.
+
+    Raises: ValidationFailed; NotFound.
+    """
+    return _parent(draft, _scope(draft))
+
+
 def _begin(
-    row: Envelope, uid: UUID, actor_id: int, reason: str, now: datetime
+    row: Envelope,
+    uid: UUID,
+    actor_id: int,
+    reason: str,
+    now: datetime,
+    approved: Approved | None,
 ) -> list[ledger.Draft]:
     """Begins the current period where there is one; the entry carries the whole envelope."""
     try:
@@ -122,7 +158,7 @@ def _begin(
         cells = Cells(row.root, (), ())
         locked = lock(cells)
         raise_version(cells=cells, version=locked.version)
-        return [plain_draft(row, uid, None, actor_id, reason, now, locked.version)]
+        return [plain_draft(row, uid, None, actor_id, reason, now, locked.version, approved)]
     cells = Cells(row.root, (row.id,), (period.start,))
     locked = lock(cells)
     opened = open_periods(
@@ -131,7 +167,12 @@ def _begin(
         locked=locked,
         actor_id=actor_id,
         now=now,
-        more={"change": "created", "after": body_of(row), "reason": reason},
+        more={
+            "change": "created",
+            "after": body_of(row),
+            "reason": reason,
+            **({"approval": approved.body} if approved else {}),
+        },
         uid=uid,
     )
     raise_version(cells=cells, version=locked.version)
@@ -224,7 +265,8 @@ def _scope(draft: EnvelopeDraft) -> dict[str, Any]:
 
 def _parent(draft: EnvelopeDraft, scope: dict[str, Any]) -> Envelope | None:
     if draft.parent:
-        row = Envelope.objects.select_related("parent").filter(public=draft.parent).first()
+        named = Envelope.objects.select_related("parent").filter(public=draft.parent)
+        row: Envelope | None = named.first()
         if row is None:
             raise NotFound(kind="envelope", id=draft.parent)
         return row
@@ -236,9 +278,10 @@ def _parent(draft: EnvelopeDraft, scope: dict[str, Any]) -> Envelope | None:
             scope_kind=kind, state__in=LIVING, **found
         )
         probe = Envelope(start_at=draft.start_at, end_at=draft.end_at)
-        for row in living.order_by("id"):
-            if overlaps(row, probe):
-                return row
+        for above in living.order_by("id"):
+            if overlaps(above, probe):
+                nearest: Envelope = above
+                return nearest
     return None
 
 

@@ -24,7 +24,7 @@ from o10.kernel.periods import OutsidePeriod, Period
 from policies.core.drafts import BELOW_USE_CASE, EnvelopeDraft, check_envelope
 from policies.models import Envelope, EnvelopeVersion
 from policies.operations.balances import Cells, lock, raise_version
-from policies.operations.change_envelope import body_of, meaning_of
+from policies.operations.change_envelope import Approved, body_of, meaning_of
 from policies.operations.create_envelope import check_may_create, envelope_row
 from policies.operations.open_periods import cap_of, period_document
 from policies.operations.publish_policy import lock_governance, publish_policy
@@ -87,15 +87,22 @@ class _Made:
 
 
 def create_envelopes(
-    *, drafts: Sequence[EnvelopeDraft], actor: Caller, now: datetime, key: str = ""
+    *,
+    drafts: Sequence[EnvelopeDraft],
+    actor: Caller,
+    now: datetime,
+    key: str = "",
+    approved: Approved | None = None,
 ) -> EnvelopeBatch:
     """Which envelopes were made? The next call obeys all of them.
 
     A repeat with the same `key` and drafts does nothing more and gives the same answer.
+    `approved` says who asked and who agreed; then the role of the last is not asked again.
     Raises: Forbidden; ValidationFailed (`validation_failed`) with every mistake of every row,
     `/envelopes/<row>/<field>`; IdempotencyMismatch.
     """
-    check_may_create(actor)
+    if approved is None:
+        check_may_create(actor)
     _check_count(drafts)
     mistakes = _mistakes_alone(drafts, now)
 
@@ -105,8 +112,8 @@ def create_envelopes(
         # Here, so that a refused batch leaves no number of its caller behind.
         actor_id = actor_number(actor.actor, now=now)
         _insert(rows)
-        made = _made(rows, drafts, uid, now)
-        _write_versions(made, drafts, actor, now)
+        made = _made(rows, drafts, uid, now, approved)
+        _write_versions(made, drafts, approved.maker if approved else actor.actor, now)
         bound = ledger.bind_fresh(
             ledger.Domain.ENVELOPE,
             {row.id: meaning_of(row) for row in rows},
@@ -133,6 +140,15 @@ def create_envelopes(
         run=run,
     )
     return get_envelope_batch(batch=written.uid, rows=len(drafts))
+
+
+def check_batch(*, drafts: Sequence[EnvelopeDraft], now: datetime) -> None:
+    """Could these envelopes be made as things stand? Nothing is made.
+
+    Raises: as `create_envelopes`, but for roles.
+    """
+    _check_count(drafts)
+    _place(drafts, _mistakes_alone(drafts, now), now)
 
 
 def _check_count(drafts: Sequence[EnvelopeDraft]) -> None:
@@ -243,7 +259,11 @@ def _read_taken(parents: list[int]) -> dict[_Place, list[_Taken]]:
 
 
 def _made(
-    rows: Sequence[Envelope], drafts: Sequence[EnvelopeDraft], batch: UUID, now: datetime
+    rows: Sequence[Envelope],
+    drafts: Sequence[EnvelopeDraft],
+    batch: UUID,
+    now: datetime,
+    approved: Approved | None,
 ) -> list[_Made]:
     """What does each row's entry say? Documents are stored here, before trees are locked."""
     snapshot = current_policy().snapshot
@@ -263,6 +283,7 @@ def _made(
             **({} if begins else {"before": None}),
             "after": body_of(row),
             "reason": draft.reason,
+            **({"approval": approved.body} if approved else {}),
             **period_document(row, start=period.start, end=period.end, cap=cap, limit=cap),
         }
         text = ledger.canonical_json(body)
@@ -278,7 +299,7 @@ def _made(
 
 
 def _write_versions(
-    made: Sequence[_Made], drafts: Sequence[EnvelopeDraft], actor: Caller, now: datetime
+    made: Sequence[_Made], drafts: Sequence[EnvelopeDraft], actor: str, now: datetime
 ) -> None:
     _insert_rows(
         [
@@ -287,7 +308,7 @@ def _write_versions(
                 version=each.row.version,
                 body=body_of(each.row),
                 at=now,
-                actor=actor.actor,
+                actor=actor,
                 reason=draft.reason,
                 entry_uid=each.uid,
             )

@@ -78,7 +78,7 @@ def approve(
     (`base_changed`), then the request is void; ValidationFailed; PreconditionFailed; NotFound;
     IdempotencyMismatch; what carrying it out raises, then nothing was written.
     """
-    check(caller=actor, action=Action.APPROVE)
+    check(caller=actor, action=Action.COUNTERSIGN)
     said = check_reason(reason, required=False)
 
     def decide(row: Approval, steps: Steps) -> Step:
@@ -126,7 +126,7 @@ def decline(
     Whoever could approve may decline, and says why.
     Raises: as `approve`.
     """
-    check(caller=actor, action=Action.APPROVE)
+    check(caller=actor, action=Action.COUNTERSIGN)
     said = check_reason(reason, required=True)
 
     def decide(row: Approval, steps: Steps) -> Step:
@@ -184,7 +184,7 @@ def ask(
         core.check_open(asked=asked_of(row, steps), now=now)
         if row.maker == actor.principal:
             return _own(actor, "answered", now, said)
-        check(caller=actor, action=Action.APPROVE)
+        check(caller=actor, action=Action.COUNTERSIGN)
         return _own(actor, "asked", now, said)
 
     return _act(approval, actor.key_id, key, ["ask", said], decide, now, None)
@@ -199,7 +199,7 @@ def delegate(
     Raises: as `approve`; ValidationFailed for somebody who can't take a vote; SelfApproval when
     it is who asked; Forbidden for a key.
     """
-    check(caller=actor, action=Action.APPROVE)
+    check(caller=actor, action=Action.COUNTERSIGN)
     said = check_reason(reason, required=False)
     if actor.key_id.startswith(KEY_PREFIX):
         raise Forbidden(action="delegate", reason="a_key_has_no_vote_to_hand_over")

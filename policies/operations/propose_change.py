@@ -26,6 +26,8 @@ from policies.queries.approval_policy import approval_policy
 from policies.queries.approvals import SYSTEM, ApprovalView, view_of
 
 SUBJECT_MOST = 160
+SCOPE = "approval-request"
+"""Scope of the keys under which requests are made."""
 
 
 def propose_change(
@@ -56,13 +58,12 @@ def propose_change(
         message = f"1 to {SUBJECT_MOST} characters."
         raise ValidationFailed(errors=[FieldError("/subject", "too_long", message)])
     maker = actor.principal if actor else SYSTEM
-    scope = actor.key_id if actor else SYSTEM
 
     def run(uid: UUID) -> list[ledger.Draft]:
         if what.check is not None:
             what.check(exact, actor, now)
         current = approval_policy()
-        text = what.describe(exact)
+        text = what.text_at(exact, now)
         base = what.base_of(exact)
         needs = core.needs_of(kind=kind, weight=what.weight_of(exact), policy=current.policy)
         row = Approval.objects.create(
@@ -99,8 +100,8 @@ def propose_change(
 
     written = ledger.write(
         ledger_id=ledger.COMPANY_LEDGER,
-        scope="approval",
-        key=f"{scope}#{kind}#{subject}#{key or ids.new_uuid()}",
+        scope=SCOPE,
+        key=_key(actor, kind, subject, key),
         request_hash=sha256(
             msgspec.json.encode([kind, subject, exact, said, until], order="sorted")
         ).digest(),
@@ -110,6 +111,23 @@ def propose_change(
         entry_uid=written.uid, number=1
     )
     return view_of(raised.approval, now=now)
+
+
+def find_proposed(*, actor: Caller, key: str, now: datetime) -> ApprovalView | None:
+    """Which request did this caller make with this key before, if any?"""
+    uid = ids.uid(scope=SCOPE, key=_key(actor, "", "", key), origin_ms=0)
+    step = (
+        ApprovalStep.objects.select_related("approval").filter(entry_uid=uid, number=1).first()
+        if key
+        else None
+    )
+    return None if step is None else view_of(step.approval, now=now)
+
+
+def _key(actor: Caller | None, kind: str, subject: str, key: str) -> str:
+    """A caller's key stands for one request, whatever it is about; a job's for its subject."""
+    said = key or str(ids.new_uuid())
+    return f"{actor.key_id}#{said}" if actor else f"{SYSTEM}#{kind}#{subject}#{said}"
 
 
 def hash_of(

@@ -11,7 +11,7 @@ from o10.access.doors import JSON, KEYED, PAGED, Operation
 from o10.access.keys import Caller
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Door, answer, limit_of, query_of, version_of
+from o10.access.views import Awaits, Door, answer, awaits, limit_of, query_of, version_of
 from o10.kernel import clock
 from o10.kernel.errors import NotFound
 from policies import facade
@@ -22,6 +22,8 @@ from policies.web.serializers import (
     envelope_change,
     envelope_draft,
     envelope_drafts,
+    raise_end,
+    top_up_of,
 )
 
 _FILTERS = {**PAGED, "use_case": "Slug: the envelopes of its path."}
@@ -38,9 +40,9 @@ class Envelopes(Door):
         "POST": Operation(
             action=Action.CHANGE_ENVELOPE,
             takes={JSON: EnvelopeBody},
-            gives={JSON: facade.EnvelopeView},
+            gives={JSON: Awaits},
             headers=KEYED,
-            status=201,
+            status=202,
         ),
     }
 
@@ -61,16 +63,16 @@ class Envelopes(Door):
         return answer(page)
 
     def post(self, request: Request) -> HttpResponse:
-        """Creates an envelope; it is in force from its period's start."""
+        """Asks for an envelope: 202; it is made once a second person has agreed."""
         body = self.parse(request, EnvelopeBody)
         key = idempotency_key_of(request.META, request_id=body.request_id)
-        view = facade.create_envelope(
+        asked = facade.ask_envelope(
             draft=envelope_draft(body, currency=facade.organisation().currency),
             actor=caller_of(request),
             now=clock.now(),
             key=key or "",
         )
-        return _told(view, status=201)
+        return awaits(asked.id, asked.needs)
 
 
 class EnvelopeBatches(Door):
@@ -81,23 +83,23 @@ class EnvelopeBatches(Door):
         "POST": Operation(
             action=Action.CHANGE_ENVELOPE,
             takes={JSON: EnvelopesBody},
-            gives={JSON: facade.EnvelopeBatch},
+            gives={JSON: Awaits},
             headers=KEYED,
-            status=201,
+            status=202,
         ),
     }
 
     def post(self, request: Request) -> HttpResponse:
-        """Creates up to 10,000 envelopes, all or none; every mistake is told with its row."""
+        """Asks for up to 10,000 envelopes, all or none; mistakes are told with their rows."""
         body = self.parse(request, EnvelopesBody)
         key = idempotency_key_of(request.META, request_id=body.request_id)
-        batch = facade.create_envelopes(
+        asked = facade.ask_envelopes(
             drafts=envelope_drafts(body, currency=facade.organisation().currency),
             actor=caller_of(request),
             now=clock.now(),
             key=key or "",
         )
-        return answer(batch, status=201)
+        return awaits(asked.id, asked.needs)
 
 
 class OneEnvelope(Door):
@@ -109,7 +111,7 @@ class OneEnvelope(Door):
             # Freezing is open to more roles than changing; the operation tells them apart.
             action=Action.FREEZE_ENVELOPE,
             takes={JSON: EnvelopeChangeBody},
-            gives={JSON: facade.EnvelopeView},
+            gives={JSON: facade.EnvelopeView | Awaits},
             headers=_EDIT,
         ),
     }
@@ -122,17 +124,32 @@ class OneEnvelope(Door):
         return _told(view)
 
     def patch(self, request: Request, envelope: str) -> HttpResponse:
-        """Changes it from now on, with a reason."""
+        """Less holds from now on; more answers 202 and waits for a second person."""
         body = self.parse(request, EnvelopeChangeBody)
-        key = idempotency_key_of(request.META, request_id=body.request_id)
-        view = facade.change_envelope(
+        key = idempotency_key_of(request.META, request_id=body.request_id) or ""
+        caller, currency = caller_of(request), facade.organisation().currency
+        add = top_up_of(body, currency=currency)
+        if add is not None:
+            asked = facade.ask_top_up(
+                envelope=envelope,
+                add_nanos=add,
+                reason=body.reason,
+                actor=caller,
+                now=clock.now(),
+                key=key,
+            )
+            return awaits(asked.id, asked.needs)
+        view = facade.ask_envelope_change(
             envelope=envelope,
-            change=envelope_change(body, currency=facade.organisation().currency),
+            change=envelope_change(body, currency=currency),
             expected_version=version_of(request),
-            actor=caller_of(request),
+            actor=caller,
             now=clock.now(),
-            key=key or "",
+            key=key,
+            until=raise_end(body),
         )
+        if isinstance(view, facade.ApprovalView):
+            return awaits(view.id, view.needs)
         return _told(view)
 
 

@@ -135,7 +135,11 @@ class EnvelopesBody(_Body, kw_only=True):
 
 
 class EnvelopeChangeBody(_Body, kw_only=True):
-    """What shall change from now on? What is left out stays; the reason is kept."""
+    """What shall change from now on? What is left out stays; the reason is kept.
+
+    `until` lets a raised amount fall back then; `top_up` adds to the current period alone and
+    stands by itself.
+    """
 
     amount: f.Decimal | None | UnsetType = UNSET
     currency: f.Currency | None = None
@@ -150,6 +154,8 @@ class EnvelopeChangeBody(_Body, kw_only=True):
     time_zone: f.Word = "UTC"
     name: Title | UnsetType = UNSET
     state: f.Word | UnsetType = UNSET
+    until: Day | None = None
+    top_up: f.Decimal | None = None
     reason: Annotated[Note, Meta(min_length=1)]
     request_id: f.Name | None = None
 
@@ -267,6 +273,37 @@ def envelope_change(body: EnvelopeChangeBody, *, currency: str) -> facade.Envelo
         state=body.state,
         reason=body.reason,
     )
+
+
+def raise_end(body: EnvelopeChangeBody) -> datetime | None:
+    """Until when shall the raised amount hold?
+
+    Raises: ValidationFailed (`validation_failed`).
+    """
+    return _instant(body.until, body.time_zone, at="/until")
+
+
+def top_up_of(body: EnvelopeChangeBody, *, currency: str) -> int | None:
+    """How much shall the current period get on top? None = the body asks for no top-up.
+
+    Raises: ValidationFailed (`validation_failed`) when it stands beside other changes.
+    """
+    if body.top_up is None:
+        return None
+    change = envelope_change(body, currency=currency)
+    named = [name for name in change.__struct_fields__ if getattr(change, name) is not UNSET]
+    if named != ["reason"] or body.until is not None:
+        message = "A top-up stands alone: it ends with the period."
+        raise ValidationFailed(errors=[FieldError("/top_up", "not_alone", message)])
+    return _nanos(body.top_up, at="/top_up")
+
+
+def instant_of(stated: str | None, *, at: str) -> datetime | None:
+    """Which instant was stated, as a day of UTC or with its offset?
+
+    Raises: ValidationFailed (`validation_failed`).
+    """
+    return _instant(stated, "UTC", at=at)
 
 
 def _check_currency(stated: str | None, currency: str) -> None:

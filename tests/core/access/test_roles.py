@@ -50,3 +50,9 @@ def test_only_the_administrator_manages_people_and_keys(role):
 def test_whoever_approves_does_not_change_prices():
     for actions in ROLE_ACTIONS.values():
         assert not {Action.APPROVE, Action.CHANGE_PRICES} <= actions
+
+
+def test_only_finance_agrees_to_what_moves_money():
+    agreeing = {role for role in Role if Action.APPROVE in ROLE_ACTIONS[role]}
+    assert agreeing == {Role.CONTROLLER, Role.CFO}
+    assert all(Action.COUNTERSIGN in ROLE_ACTIONS[role] for role in agreeing)

@@ -10,7 +10,7 @@ Source: product.md section 18; docs/algorithms/matching.md, whose example is als
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -147,6 +147,44 @@ class Matching:
         return [line for line in self.lines if line.found is found]
 
 
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """To which key of a bill does a cell of the ledger belong?
+
+    `model`, `tier`, `account`: does the bill tell them apart anywhere? `spans` are its days.
+    """
+
+    model: bool
+    tier: bool
+    account: bool
+    spans: tuple[tuple[date, date], ...]
+
+    @classmethod
+    def of(cls, keys: Iterable[Key]) -> Fold:
+        """Which fold has a bill with these keys?"""
+        known = list(keys)
+        return cls(
+            any(key.model for key in known),
+            any(key.tier for key in known),
+            any(key.account for key in known),
+            tuple(sorted({(key.day, key.last_day) for key in known})),
+        )
+
+    def key_of(self, spent: Spent) -> Key:
+        """Which key? The shortest span of the bill that holds the day, else the day alone."""
+        day, last = spent.day, spent.day
+        holding = [span for span in self.spans if span[0] <= spent.day <= span[1]]
+        if holding:
+            day, last = min(holding, key=lambda span: (span[1] - span[0], span[0]))
+        return Key(
+            day,
+            last,
+            spent.model if self.model else "",
+            spent.tier if self.tier else "",
+            spent.account if self.account else "",
+        )
+
+
 def tolerance(amount: Nanos) -> Nanos:
     """By how much may a line of this amount differ? The larger of 1 % and 1 unit."""
     return max(TOLERANCE_NANOS, half_even(abs(amount) * TOLERANCE_PPM, MILLION))
@@ -161,7 +199,7 @@ def match(
     names stands as missing there. Amounts of the three sides add up to what was given.
     """
     bills = list(billed)
-    named = _Named.of([bill.key for bill in bills])
+    fold = Fold.of(bill.key for bill in bills)
     cells: dict[Key, _Cell] = {}
     for bill in bills:
         cell = cells.setdefault(bill.key, _Cell())
@@ -171,9 +209,8 @@ def match(
             cell.is_counted = False
         else:
             cell.billed_quantity += bill.quantity
-    spans = sorted({(key.day, key.last_day) for key in cells})
     for each in spent:
-        cell = cells.setdefault(named.key_of(each, spans), _Cell())
+        cell = cells.setdefault(fold.key_of(each), _Cell())
         cell.spent += each.amount
         cell.spent_quantity += each.quantity
     for before in booked:
@@ -190,37 +227,6 @@ class _Cell:
     spent_quantity: int = 0
     has_bill: bool = False
     is_counted: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """Which of model, tier and account does the bill tell apart anywhere?"""
-
-    model: bool
-    tier: bool
-    account: bool
-
-    @classmethod
-    def of(cls, keys: Sequence[Key]) -> _Named:
-        return cls(
-            any(key.model for key in keys),
-            any(key.tier for key in keys),
-            any(key.account for key in keys),
-        )
-
-    def key_of(self, spent: Spent, spans: Sequence[tuple[date, date]]) -> Key:
-        day, last = spent.day, spent.day
-        # The shortest span of the bill that holds the day: days before weeks before months.
-        holding = [span for span in spans if span[0] <= spent.day <= span[1]]
-        if holding:
-            day, last = min(holding, key=lambda span: (span[1] - span[0], span[0]))
-        return Key(
-            day,
-            last,
-            spent.model if self.model else "",
-            spent.tier if self.tier else "",
-            spent.account if self.account else "",
-        )
 
 
 def _judged(key: Key, cell: _Cell) -> Match:

@@ -73,9 +73,9 @@ def record_usage(
     """
     _check_instants(records, now)
     ledger = ledger_of_company()
-    uids = [ids.uid(scope="usage", key=record.key, origin_ms=0) for record in records]
+    uids = [usage_uid(record) for record in records]
     asked = {
-        uid: sha256(_ENCODER.encode(record)).digest()
+        uid: usage_hash(record)
         for uid, record in zip(reversed(uids), reversed(records), strict=True)
     }
     with transaction.atomic():
@@ -86,6 +86,16 @@ def record_usage(
         rows.append(list(drafts.values()), claimed=ours)
         known = _amounts(ledger.id, list(taken))
     return _report(uids, records, drafts=drafts, known=known)
+
+
+def usage_uid(record: UsageRecord) -> UUID:
+    """Which uid has the entry of this record?"""
+    return ids.uid(scope="usage", key=record.key, origin_ms=0)
+
+
+def usage_hash(record: UsageRecord) -> bytes:
+    """When are two records the same? When their bytes are."""
+    return sha256(_ENCODER.encode(record)).digest()
 
 
 def _check_instants(records: Sequence[UsageRecord], now: datetime) -> None:
@@ -108,7 +118,7 @@ def _check_hashes(
         FieldError(f"/{place}", "idempotency_mismatch", "Recorded before with other content.")
         for place, uid in enumerate(uids)
         if (uid in taken and taken[uid] != asked[uid])
-        or sha256(_ENCODER.encode(records[place])).digest() != asked[uid]
+        or usage_hash(records[place]) != asked[uid]
     ]
     if wrong:
         raise IdempotencyMismatch(scope="usage", errors=wrong[:MISMATCHES_NAMED])

@@ -25,6 +25,8 @@ PREFIXES: Final = {
     "usr": "person",
     "lse": "lease",
     "apr": "approval",
+    "imp": "import",
+    "inv": "invoice",
     "ppr": "price proposal",
     "cmt": "commitment",
     "kil": "kill criterion",

@@ -47,8 +47,10 @@ SCREENS = (
     ("Overview", "overview", "overview", "", "g o"),
     ("Use cases", "use-cases", "use-cases", "", "g u"),
     ("Envelopes", "envelopes", "envelopes", "", "g e"),
+    ("Cost", "cost", "columns", "", "g t"),
     ("Ledger", "ledger", "ledger", "", "g l"),
     ("Decisions", "decisions", "policies", "Control", "g d"),
+    ("Kill criteria", "kill-criteria", "warning", "Control", "g c"),
 )
 """Label, URL name, icon, group, keys: the screens that exist; the others are no dead links."""
 

@@ -9,10 +9,12 @@ from policies.facade import (
     Health,
     UseCaseRow,
 )
+from reports.charts.cost_waterfall import draw_cost_waterfall
 from reports.charts.spend_against_plan import Drawing, draw_spend_against_plan
 from reports.charts.spend_by_day import draw_spend_by_day
 from reports.core.allocation import ComponentLine, FullCost, Method
 from reports.core.cost_components import ABOUT, STATED, Component, Family, Grade
+from reports.core.cost_headline import interval_text, times, unit_text
 from reports.core.headline import Headline, Progress
 from reports.core.plan import Stance, Variance
 from reports.core.table import Table
@@ -45,6 +47,7 @@ from reports.queries.allocations import (
     allocations_due,
     plan_allocation,
 )
+from reports.queries.cost_page import COST_GRAMMAR, CaseCost, CostPage, get_cost_page
 from reports.queries.envelope_burn import Burn, get_burn
 from reports.queries.outcome_list import (
     AmountRow,
@@ -61,6 +64,7 @@ from reports.queries.outcome_list import (
     list_value_rows,
     use_case_slugs,
 )
+from reports.queries.outcomes_page import OutcomesPage, UnitCase, get_outcomes_page
 from reports.queries.overview import Headroom, Overview, get_overview
 from reports.queries.plan_grid import PlanGrid, PlanReview, read_plan_grid, review_plan
 from reports.queries.plans import PlanVersion, newest_plan, plan_cells
@@ -76,6 +80,17 @@ from reports.queries.use_cases import (
 )
 
 __all__ = [
+    "COST_GRAMMAR",
+    "CaseCost",
+    "CostPage",
+    "OutcomesPage",
+    "UnitCase",
+    "draw_cost_waterfall",
+    "get_cost_page",
+    "get_outcomes_page",
+    "interval_text",
+    "times",
+    "unit_text",
     "AmountRow",
     "BookedRow",
     "OutcomeRow",

@@ -15,6 +15,15 @@ from o10.access.roles import Action
 from o10.kernel.viewquery import PageGrammar, ViewQuery, to_text
 from policies import facade as policies
 from reports.core.table import Kind, Table, TableColumn
+from reports.exports.cost_tables import (
+    amount_table,
+    case_table,
+    component_table,
+    rule_table,
+    unit_table,
+    value_table,
+)
+from reports.queries.cost_page import COST_GRAMMAR
 from reports.queries.use_cases import USE_CASE_GRAMMAR, read_use_case_table
 
 ROWS_MOST: Final = 10_000
@@ -69,6 +78,7 @@ def _use_cases(query: ViewQuery, now: datetime) -> Table:
         TableColumn("denied", "Denied", Kind.COUNT),
         TableColumn("tokens", "Tokens", Kind.COUNT),
         TableColumn("cost_per_call", "Per call", Kind.MONEY),
+        TableColumn("cost_per_outcome", "Per outcome", Kind.MONEY),
     )
     rows = tuple(
         (
@@ -89,6 +99,7 @@ def _use_cases(query: ViewQuery, now: datetime) -> Table:
             line.denials,
             line.tokens,
             line.cost_per_call,
+            line.unit.cost.per_outcome if line.unit else None,
         )
         for line in found.lines
     )
@@ -306,6 +317,12 @@ def _decisions(query: ViewQuery, now: datetime) -> Table:
 EXPORTS: Final[Mapping[str, Export]] = MappingProxyType(
     {
         "use-cases": Export(_use_cases, USE_CASE_GRAMMAR, Action.READ_SPEND),
+        "cost": Export(component_table, COST_GRAMMAR, Action.READ_SPEND),
+        "cost/use-cases": Export(case_table, COST_GRAMMAR, Action.READ_SPEND),
+        "cost/amounts": Export(amount_table, COST_GRAMMAR, Action.READ_SPEND),
+        "cost/rules": Export(rule_table, COST_GRAMMAR, Action.READ_SPEND),
+        "cost/outcomes": Export(unit_table, COST_GRAMMAR, Action.READ_SPEND),
+        "cost/outcomes/values": Export(value_table, COST_GRAMMAR, Action.READ_SPEND),
         "envelopes": Export(_envelopes, _NO_FILTERS, Action.READ_SPEND),
         "ledger": Export(_ledger, ledger.LEDGER_GRAMMAR, Action.READ_LEDGER),
         "policies/decisions": Export(

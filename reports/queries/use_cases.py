@@ -24,9 +24,10 @@ from reports.core.headline import Headline, Part, headline
 from reports.core.plan import Variance, plan_to_date, sum_variances
 from reports.core.reporting_period import ReportingPeriod, reporting_period
 from reports.queries.plans import plan_cells
+from reports.queries.unit_months import UnitCourse, UnitLine, read_unit_courses
 
 USE_CASE_GRAMMAR: Final = PageGrammar(
-    columns=("name", "spent", "plan", "var", "calls", "denials", "cost", "left"),
+    columns=("name", "spent", "plan", "var", "calls", "denials", "cost", "outcome", "left"),
     by=(),
     filters=("use_case", "department", "owner", "status"),
     default_sort=Sort("var", Direction.DESCENDING),
@@ -40,7 +41,8 @@ class UseCaseLine:
 
     Units: nanos; `plan` is the plan to date, `plan_whole` that of the whole period. `row` None
     = spend that no known use case answers for. `envelope` None = it has no envelope of its
-    own, or the period is not the one that its balances are of.
+    own, or the period is not the one that its balances are of. `units` is the course of its cost
+    per outcome, `unit` that of the period's last month; None = no outcome was told.
     """
 
     name: str
@@ -53,6 +55,8 @@ class UseCaseLine:
     denials: int
     tokens: int
     envelope: policies.EnvelopeLine | None
+    units: UnitCourse | None
+    unit: UnitLine | None
 
     @property
     def variance(self) -> Variance:
@@ -133,7 +137,14 @@ def read_use_case_table(*, query: ViewQuery, now: datetime) -> UseCaseTable:
         as_of=position.seq,
     )
     plan = _plan(period, entered_to=at if frozen else None)
-    lines = _lines(period, rows, plan, _envelopes(period, frozen=frozen, now=now), at)
+    courses = read_unit_courses(
+        upto=period.month_starts[-1],
+        at=at,
+        time_zone=company.time_zone,
+        as_of=position.seq if frozen else None,
+    )
+    envelopes = _envelopes(period, frozen=frozen, now=now)
+    lines = _lines(period, rows, plan, envelopes, courses, at)
     kept = [line for line in lines if _matches(line, query)]
     return UseCaseTable(
         currency=company.currency,
@@ -173,6 +184,7 @@ def _lines(
     rows: Sequence[ledger.SpendRow],
     plan: Mapping[int, Nanos],
     envelopes: Mapping[int, policies.EnvelopeLine],
+    courses: Mapping[int, UnitCourse],
     at: datetime,
 ) -> list[UseCaseLine]:
     spent = {int(str(row.keys[0])): row for row in rows}
@@ -181,6 +193,7 @@ def _lines(
     lines = []
     for number in numbers:
         use_case, spend, whole = known.get(number), spent.get(number), plan.get(number)
+        course = courses.get(number)
         due = (
             None
             if whole is None
@@ -198,6 +211,8 @@ def _lines(
                 denials=spend.denials if spend else 0,
                 tokens=spend.tokens if spend else 0,
                 envelope=envelopes.get(number),
+                units=course,
+                unit=course.of(period.month_starts[-1]) if course else None,
             )
         )
     return lines
@@ -240,5 +255,6 @@ _SORT_VALUES: Final = {
     "calls": lambda line: line.calls,
     "denials": lambda line: line.denials,
     "cost": lambda line: line.cost_per_call,
+    "outcome": lambda line: line.unit.cost.per_outcome if line.unit else None,
     "left": lambda line: line.envelope.available if line.envelope else None,
 }

@@ -12,15 +12,13 @@ from o10.access.body import idempotency_key_of
 from o10.access.doors import JSON, KEYED, Operation
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Door, answer, query_of
+from o10.access.views import Awaits, Door, answer, awaits, query_of
 from o10.kernel import clock
 from o10.kernel.errors import FieldError, ValidationFailed
 from reports import facade
 from reports.web.serializers import (
     AllocationBody,
     AllocationRead,
-    Asked,
-    AskedAnswer,
     ComponentsAnswer,
     ComponentsBody,
     ComponentsRead,
@@ -89,7 +87,7 @@ class AllocationRules(Door):
         "POST": Operation(
             action=Action.CHANGE_USE_CASE,
             takes={JSON: RuleBody},
-            gives={JSON: AskedAnswer},
+            gives={JSON: Awaits},
             headers=KEYED,
             status=202,
         ),
@@ -116,7 +114,7 @@ class OutcomeValues(Door):
         "POST": Operation(
             action=Action.CHANGE_USE_CASE,
             takes={JSON: ValueBody},
-            gives={JSON: AskedAnswer},
+            gives={JSON: Awaits},
             headers=KEYED,
             status=202,
         ),
@@ -144,7 +142,7 @@ class Allocations(Door):
         "POST": Operation(
             action=Action.CHANGE_PLAN,
             takes={JSON: AllocationBody},
-            gives={JSON: AskedAnswer},
+            gives={JSON: Awaits},
             headers=KEYED,
             status=202,
         ),
@@ -182,4 +180,4 @@ def _asked(
         reason=reason,
         key=key or "",
     )
-    return answer(AskedAnswer(approval=Asked(id=view.id, needs=view.needs)), status=202)
+    return awaits(view.id, view.needs)

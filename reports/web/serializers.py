@@ -119,19 +119,6 @@ class AsOf(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime | None
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """Which request waits for a second person? `needs` are the roles that are missing."""
-
-    id: str
-    needs: tuple[str, ...]
-
-
-class AskedAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What waits, before anything changes?"""
-
-    approval: Asked
-
-
 class ItemError(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong with one item? `field` is a JSON pointer into the body."""
 

@@ -161,6 +161,7 @@ USE_CASE_COLUMNS = (
     Column("Calls", "calls", num=True),
     Column("Denied", "denials", num=True),
     Column("Per call", "cost", num=True, hint="spent per call served"),
+    Column("Per outcome", "outcome", num=True, hint="fully loaded cost / confirmed outcomes"),
     Column("Mode"),
 )
 
@@ -191,6 +192,9 @@ class UseCaseRow:
     denials: int
     denials_url: str
     cost: Figure
+    unit: str
+    unit_sub: str
+    unit_fails: bool
     mode: str
     state: str
 
@@ -244,9 +248,19 @@ def _row(
         if line.slug
         else "",
         cost=figures.unit_cost(line.cost_per_call, currency),
+        unit=_unit(line, currency),
+        unit_sub=line.unit.kind if line.unit else "",
+        unit_fails=bool(line.units and line.units.verdict is facade.Verdict.FAILS),
         mode=row.mode if row else "",
         state=row.state if row else "",
     )
+
+
+def _unit(line: facade.UseCaseLine, currency: str) -> str:
+    """Without an outcome at all it is missing; without a success it says what was spent."""
+    if line.unit is None or not line.unit.cost.attempts:
+        return ""
+    return facade.unit_text(line.unit.cost, currency)
 
 
 def envelope_sentence(line: facade.EnvelopeLine, currency: str) -> str:

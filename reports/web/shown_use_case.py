@@ -8,6 +8,7 @@ from o10.kernel import figures
 from o10.kernel.pageview import Bar, Link, PageView, link_with
 from reports import facade
 from reports.web import shown
+from reports.web.shown_cost import unit_block
 
 TOKENS = "tokens"
 
@@ -63,6 +64,7 @@ def show_use_case(
         ),
         "entries": [_entry(each, table.currency) for each in page.entries],
         "entries_url": link_with(reverse("ledger"), ("use_case", row.slug)),
+        "unit": unit_block(page.line.units, table.period.month_starts[-1], table.currency),
         "currency": table.currency,
         "period": table.period.label,
         "live_url": "" if table.frozen else view.url,

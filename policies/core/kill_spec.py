@@ -180,7 +180,8 @@ def _signal_errors(spec: Spec, scope_kind: str) -> list[FieldError]:
 
 def _restore_errors(spec: Spec) -> list[FieldError]:
     if not _DECIMAL.fullmatch(spec.restore_threshold):
-        return [FieldError("/spec/restore_threshold", "malformed", "A plain number such as 0.12.")]
+        message = "A plain number such as 0.12."
+        return [FieldError("/spec/restore_threshold", "malformed", message)]
     if is_beyond(spec, spec.inside_at):
         message = "It must lie inside the threshold, or the lever would never hold."
         return [FieldError("/spec/restore_threshold", "out_of_range", message)]

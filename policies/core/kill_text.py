@@ -6,6 +6,7 @@ from typing import Final
 
 from o10.kernel import figures
 from o10.kernel.figures import MINUS
+from o10.kernel.money import NANOS_PER_UNIT
 from policies.core.kill_spec import DAY_S, Spec
 from policies.core.levers import Lever
 from policies.core.metrics import METRICS, Metric
@@ -34,7 +35,7 @@ def value_text(metric: Metric, value: Fraction | None, *, currency: str) -> str:
         case "ratio":
             return f"{sign}{_decimals(size, 2)}×"
         case "money":
-            return figures.unit_cost(round(value), currency).text
+            return figures.unit_cost(round(value * NANOS_PER_UNIT), currency).text
         case "points":
             return f"{sign}{_decimals(size, 1)} pts"
         case "days":

@@ -29,7 +29,8 @@ class Metric:
     """What is measured, from which inputs, with how much evidence at least?
 
     `money` = looked at as soon as spend is booked; the others every minute. `unit` is how a
-    value is written: share, ratio, money, count, days, points, ms, score.
+    value is written: share, ratio, money (whole units of the currency), count, days, points,
+    ms, score.
     """
 
     id: str
@@ -116,7 +117,13 @@ def _utilisation(inputs: Inputs) -> Fraction | None:
 
 
 def _margin(inputs: Inputs) -> Fraction | None:
-    return Fraction(inputs["value_nanos"] - inputs["cost_upper_nanos"])
+    return Fraction(inputs["value_nanos"] - inputs["cost_upper_nanos"], NANOS_PER_UNIT)
+
+
+def _per_outcome(inputs: Inputs) -> Fraction | None:
+    if inputs["outcomes"] <= 0:
+        return None
+    return Fraction(inputs["full_cost"], inputs["outcomes"] * NANOS_PER_UNIT)
 
 
 def _week_on_week(inputs: Inputs) -> Fraction | None:
@@ -199,7 +206,7 @@ def _all() -> tuple[Metric, ...]:
             label="Cost per outcome",
             unit="money",
             needs=("full_cost", "outcomes"),
-            formula=over("full_cost", "outcomes"),
+            formula=_per_outcome,
             sample=_count("outcomes"),
             min_sample=30,
             window_s=7 * DAY_S,

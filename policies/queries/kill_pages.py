@@ -1,13 +1,16 @@
 """How is a kill criterion told: to scripts, in the list, and on its own page?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
+from ledger import facade as ledger
+from o10.access.queries import list_people
 from o10.kernel.errors import FieldError, NotFound, ValidationFailed
 from o10.kernel.money import amount_text
 from policies.core.kill_pack import PACK, Offered
@@ -23,6 +26,7 @@ from policies.queries.kill_rows import get_criterion, scope_of, spec_of
 from policies.queries.metric_sources import has_source
 
 EVENTS_MOST = 100
+SHOWN = 20
 FROM_ABOVE = frozenset(
     {
         "p_breach",
@@ -157,7 +161,10 @@ class VersionLine:
 
 @dataclass(frozen=True, slots=True)
 class KillScreen:
-    """What stands on the page of one criterion?"""
+    """What stands on the page of one criterion?
+
+    `seqs` are the ledger positions of the newest events, `people` the names of who acted.
+    """
 
     view: KillView
     metric: Metric
@@ -167,6 +174,8 @@ class KillScreen:
     drill: Drill | None
     currency: str
     as_of: AsOf
+    seqs: Mapping[UUID, int]
+    people: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +241,7 @@ def get_kill_screen(*, criterion: str, now: datetime, days: int | None = None) -
     row = get_criterion(criterion)
     spec = spec_of(row)
     currency = current_policy().currency
+    events = list(KillEvent.objects.filter(criterion=row).order_by("-at", "-id")[:EVENTS_MOST])
     return KillScreen(
         view=view_of(row),
         metric=METRICS[spec.metric],
@@ -248,9 +258,7 @@ def get_kill_screen(*, criterion: str, now: datetime, days: int | None = None) -
                 inputs=each.inputs,
                 entry_uid=each.entry_uid,
             )
-            for each in KillEvent.objects.filter(criterion=row).order_by("-at", "-id")[
-                :EVENTS_MOST
-            ]
+            for each in events
         ),
         versions=tuple(
             VersionLine(
@@ -268,6 +276,8 @@ def get_kill_screen(*, criterion: str, now: datetime, days: int | None = None) -
         else drill(spec=spec, scope=scope_of(row), end=now, days=days),
         currency=currency,
         as_of=AsOf(ledger_seq=ledger_position()),
+        seqs=_positions([each.entry_uid for each in events[:SHOWN]]),
+        people={person.id: person.display_name for person in list_people()},
     )
 
 
@@ -392,6 +402,15 @@ def _rows(*, slugs: frozenset[str] | None, use_case: str | None, state: str | No
         department = 0 if rule is None else rule.department
         rows = own | rows.filter(department_id=department) | rows.filter(scope_kind="company")
     return rows if state is None else rows.filter(state=state)
+
+
+def _positions(uids: Sequence[UUID | None]) -> dict[UUID, int]:
+    found = {}
+    for uid in uids:
+        stored = uid and ledger.find_by_uid(ledger_id=ledger.COMPANY_LEDGER, uid=uid)
+        if uid and stored and stored.seq is not None:
+            found[uid] = stored.seq
+    return found
 
 
 def _within(row: KillCriterion, slugs: frozenset[str] | None) -> KillCriterion:

@@ -14,6 +14,7 @@ from o10.wire.reasons import Effect, Reason
 from policies.core.checks import CHECKS
 from policies.core.decide import ALWAYS_ENFORCED, decide
 from policies.core.record import content_hash, decision_record
+from policies.core.rules import LeverRule
 from policies.core.snapshot import Place
 
 from .rules import (
@@ -65,6 +66,19 @@ CASES = [
     ),
     (Reason.EMERGENCY_STOP, {"use_case": make_use_case(state="stopped")}),
     (Reason.USE_CASE_SUNSET, {"use_case": make_use_case(state="sunset")}),
+    (
+        Reason.KILL_CRITERION_ACTIVE,
+        {
+            "use_case": make_use_case(
+                levers=(
+                    LeverRule(
+                        criterion="kil_1", name="Loop", lever="cap_steps", since=NOW, amount=2
+                    ),
+                )
+            ),
+            "step": 3,
+        },
+    ),
     (Reason.INPUT_TOKENS_OVER_CAP, {"use_case": make_use_case(max_input_tokens=1_199)}),
     (Reason.INPUT_TOKENS_OVER_CAP, {"price": make_price(context_tokens=1_199)}),
     (Reason.PRICE_UNKNOWN, {"price": None}),

@@ -25,7 +25,11 @@ def old_body(rows: PolicyRows) -> str:
     return json.dumps(
         {
             "format": "o10-policy-v1",
-            "use_cases": [asdict(rule) for rule in sorted(rows.use_cases, key=lambda r: r.id)],
+            "use_cases": [
+                # A rule without levers reads as before there were any.
+                {key: value for key, value in asdict(rule).items() if key != "levers" or value}
+                for rule in sorted(rows.use_cases, key=lambda r: r.id)
+            ],
             "envelopes": [asdict(rule) for rule in sorted(rows.envelopes, key=lambda r: r.id)],
         },
         sort_keys=True,

@@ -203,6 +203,7 @@ from ledger.queries.periods import (
     PeriodSums,
     PriorLine,
     closed_until,
+    find_close,
     find_period,
     get_period,
     list_balance_lines,
@@ -210,6 +211,7 @@ from ledger.queries.periods import (
     list_prior_lines,
     placed,
     sum_period,
+    sum_rollups,
 )
 from ledger.queries.price_basis import Agreement, PriceBasis
 from ledger.queries.price_coverage import Covered, PriceCoverage, price_coverage
@@ -431,6 +433,8 @@ __all__ = [
     "list_prior_lines",
     "placed",
     "sum_period",
+    "sum_rollups",
+    "find_close",
     "Placement",
     "month_after",
     "month_before",

@@ -117,6 +117,11 @@ _options: dict[str, object] = {
             "schedule": 30.0,
             "options": {"expires": 30},
         },
+        "run-imports": {
+            "task": "reports.run_imports",
+            "schedule": 2.0,
+            "options": {"expires": 10},
+        },
         "watch-balances": {
             "task": "policies.watch_balances",
             "schedule": 5.0,

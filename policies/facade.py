@@ -53,7 +53,14 @@ from policies.core.alert_drafts import (
     ChannelDraft,
 )
 from policies.core.alert_kinds import MADE_BY_HAND, Severity
-from policies.core.approvals import ApprovalPolicy, Tier, Weight
+from policies.core.approvals import (
+    DELEGATES,
+    RULES,
+    ApprovalPolicy,
+    ApprovalRule,
+    Tier,
+    Weight,
+)
 from policies.core.drafts import (
     EnvelopeChange,
     EnvelopeDraft,
@@ -103,6 +110,8 @@ from policies.operations.change_kinds import (
     DiffRow,
     EffectRow,
     EvidenceRow,
+    kind_names,
+    takes_until,
 )
 from policies.operations.change_kinds import register as register_change_kind
 from policies.operations.create_envelope import create_envelope
@@ -229,12 +238,16 @@ from policies.queries.approvals import (
     ApprovalPage,
     ApprovalView,
     Inbox,
+    PartyView,
+    StepView,
     can_decide,
+    can_take_part,
     count_waiting,
     find_open,
     get_approval,
     inbox,
     list_approvals,
+    position_of_entry,
 )
 from policies.queries.backlog import Backlog, backlog
 from policies.queries.closing import (
@@ -244,7 +257,7 @@ from policies.queries.closing import (
     still_open,
 )
 from policies.queries.conservation import Finding, check_conservation, policy_findings
-from policies.queries.current_policy import forget_policy
+from policies.queries.current_policy import forget_policy, policy_version
 from policies.queries.decision_pages import (
     DecisionCount,
     DecisionDetail,
@@ -337,6 +350,16 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "policy_version",
+    "DELEGATES",
+    "RULES",
+    "ApprovalRule",
+    "kind_names",
+    "takes_until",
+    "PartyView",
+    "StepView",
+    "can_take_part",
+    "position_of_entry",
     "find_changes",
     "weigh_changes",
     "register_signed_change",

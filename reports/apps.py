@@ -14,8 +14,9 @@ class ReportsConfig(AppConfig):
 
         Not through the facade: decision workers would load pandas and plotly with it.
         """
-        from reports.operations import cost_changes
+        from reports.operations import close_changes, cost_changes
         from reports.queries import unit_metrics
 
         cost_changes.register_cost_changes()
+        close_changes.register_close_changes()
         unit_metrics.register_unit_metrics()

@@ -1,6 +1,43 @@
 """Which names of reports may the doors use?"""
 
-from ledger.facade import EntryLine, Position, PriceCoverage
+from ledger.facade import (
+    CAUSES,
+    FILE_MOST,
+    SOURCES,
+    BillMoved,
+    EntryLine,
+    FileRejected,
+    ImportView,
+    InvoiceRow,
+    Match,
+    NotClosing,
+    NotOver,
+    OutOfOrder,
+    Position,
+    PriceCoverage,
+    Reconciliation,
+    RejectView,
+    check_file,
+    confirm_import,
+    discard_import,
+    due_imports,
+    fail_import,
+    find_close,
+    find_ledger,
+    get_import,
+    get_invoice,
+    last_syncs,
+    list_imports,
+    list_invoices,
+    list_rejects,
+    position_of,
+    reconcile_invoice,
+    rejects_csv,
+    run_import,
+    stream_rejects,
+)
+from ledger.facade import BookedRow as BookedDifferenceRow
+from ledger.facade import list_booked as list_booked_differences
 from policies.facade import (
     BindingLimit,
     DecisionCount,
@@ -8,6 +45,7 @@ from policies.facade import (
     EnvelopeLine,
     Health,
     UseCaseRow,
+    find_open,
 )
 from reports.charts.cost_waterfall import draw_cost_waterfall
 from reports.charts.spend_against_plan import Drawing, draw_spend_against_plan
@@ -26,6 +64,12 @@ from reports.exports.xlsx import to_xlsx
 from reports.models import APPEND_ONLY, MUTABLE
 from reports.operations.apply_cost_rules import apply_allocation_rule, apply_outcome_value
 from reports.operations.assess_units import assess_units
+from reports.operations.close_changes import (
+    propose_accrual,
+    propose_differences,
+    register_close_changes,
+)
+from reports.operations.close_period import CloseBlocked, Prepared, prepare_close, subject_of
 from reports.operations.cost_changes import (
     allocation_change,
     propose_cost_change,
@@ -47,17 +91,24 @@ from reports.queries.allocations import (
     allocations_due,
     plan_allocation,
 )
+from reports.queries.close_checklist import (
+    WAIVABLE,
+    Checklist,
+    Condition,
+    PeriodLine,
+    Restated,
+    list_period_states,
+    read_checklist,
+)
 from reports.queries.cost_page import COST_GRAMMAR, CaseCost, CostPage, get_cost_page
 from reports.queries.envelope_burn import Burn, get_burn
 from reports.queries.outcome_list import (
     AmountRow,
-    BookedRow,
     OutcomeRow,
     RuleRow,
     ValueRow,
     cost_currency,
     cost_position,
-    list_booked,
     list_outcomes,
     list_rule_rows,
     list_stated,
@@ -80,6 +131,54 @@ from reports.queries.use_cases import (
 )
 
 __all__ = [
+    "CAUSES",
+    "FILE_MOST",
+    "SOURCES",
+    "BillMoved",
+    "FileRejected",
+    "ImportView",
+    "InvoiceRow",
+    "Match",
+    "NotClosing",
+    "NotOver",
+    "OutOfOrder",
+    "Reconciliation",
+    "RejectView",
+    "check_file",
+    "confirm_import",
+    "discard_import",
+    "due_imports",
+    "fail_import",
+    "find_close",
+    "find_ledger",
+    "get_import",
+    "get_invoice",
+    "last_syncs",
+    "list_imports",
+    "list_invoices",
+    "list_rejects",
+    "position_of",
+    "reconcile_invoice",
+    "rejects_csv",
+    "run_import",
+    "stream_rejects",
+    "BookedDifferenceRow",
+    "list_booked_differences",
+    "find_open",
+    "propose_accrual",
+    "propose_differences",
+    "register_close_changes",
+    "CloseBlocked",
+    "Prepared",
+    "prepare_close",
+    "subject_of",
+    "WAIVABLE",
+    "Checklist",
+    "Condition",
+    "PeriodLine",
+    "Restated",
+    "list_period_states",
+    "read_checklist",
     "COST_GRAMMAR",
     "CaseCost",
     "CostPage",

@@ -3,10 +3,14 @@
 Unknown keywords are tolerated: an older scheduler may still send what a newer worker forgot.
 """
 
+import structlog
 from celery import shared_task
 
 from o10.kernel import clock
+from o10.kernel.errors import O10Error
 from reports import facade
+
+_log = structlog.get_logger("reports.jobs")
 
 
 @shared_task(name="reports.count_costs")
@@ -16,3 +20,18 @@ def count_costs(**_: object) -> int:
     reached = facade.count_costs(now=now)
     facade.assess_units(now=now)
     return reached
+
+
+@shared_task(name="reports.run_imports")
+def run_imports(**_: object) -> int:
+    """How many confirmed imports were booked to their end?"""
+    done = 0
+    for public in facade.due_imports(now=clock.now()):
+        try:
+            row = facade.run_import(public=public, clock=clock.now)
+        except O10Error as failure:
+            facade.fail_import(public=public, problem=str(failure), now=clock.now())
+            _log.error("import failed", id=public, code=failure.code)
+        else:
+            done += row.state == "done"
+    return done

@@ -1,9 +1,10 @@
 """Which months are open, closing or closed, and what came in for a closed one since?"""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection
 
@@ -133,6 +134,39 @@ def sum_period(
     if row is None:
         raise NotFound(kind="period", id="")
     return PeriodSums(*row)
+
+
+def sum_rollups(
+    *, starts_at: datetime, ends_at: datetime, ledger_id: int = COMPANY_LEDGER
+) -> int:
+    """What do the hours of these instants say was spent? Nanos; sealed entries alone."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum(amount_nanos), 0)::bigint FROM rollup_hour"
+            " WHERE ledger_id = %s AND bucket >= %s AND bucket < %s",
+            [ledger_id, starts_at, ends_at],
+        )
+        row = cursor.fetchone()
+    return int(row[0])
+
+
+def find_close(period: str, *, ledger_id: int = COMPANY_LEDGER) -> dict[str, Any] | None:
+    """What says the entry that closed this month? None while it is not closed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT d.body, s.seq, e.uid::text FROM ledger_entry e"
+            " JOIN ledger_document d ON d.hash = e.doc"
+            " LEFT JOIN ledger_seal s ON s.entry_id = e.id AND s.ledger_id = e.ledger_id"
+            " JOIN ledger_period p ON p.ledger_id = e.ledger_id AND p.period = %s"
+            " WHERE e.ledger_id = %s AND e.kind = %s AND p.status = 'closed'"
+            " AND e.recorded_at = p.closed_at"
+            " AND convert_from(d.body, 'UTF8')::jsonb ->> 'period' = %s",
+            [period, ledger_id, int(Kind.PERIOD_CLOSE), period],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    return {**json.loads(bytes(row[0])), "seq": row[1], "uid": row[2]}
 
 
 def list_prior_lines(period: str, *, ledger_id: int = COMPANY_LEDGER) -> list[PriorLine]:

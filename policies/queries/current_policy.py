@@ -100,6 +100,11 @@ def newest_stamp() -> Stamp:
     return Stamp(*row) if row else NOTHING
 
 
+def policy_version() -> int:
+    """Which version of the policy is in force?"""
+    return current_policy().snapshot.version
+
+
 def forget_policy() -> None:
     """Which policy does this process believe in? None from now on (tests empty the tables)."""
     _kept.clear()

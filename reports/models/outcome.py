@@ -9,7 +9,8 @@ class Outcome(models.Model):
 
     Append-only. One result has one `kind` (its type) and `name` (its id); a later `revision`
     replaces it until its window closes. `run` and `customer` are uids like those of `RunCost`,
-    zero when it names none; `join` says which of them it brought.
+    zero when it names none; `join` says which of them it brought. `count` above 1 is an
+    aggregate of a day: it can be joined by use case alone.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -18,6 +19,7 @@ class Outcome(models.Model):
     name = models.CharField(max_length=128)
     revision = models.IntegerField()
     success = models.BooleanField()
+    count = models.IntegerField(default=1, help_text="results it stands for")
     at = models.DateTimeField(help_text="when it happened")
     day = models.DateField(help_text="the same, day in the ledger's zone")
     run = models.UUIDField()
@@ -38,6 +40,10 @@ class Outcome(models.Model):
             models.CheckConstraint(condition=Q(revision__gte=1), name="outcome_revision_ge_1"),
             models.CheckConstraint(
                 condition=Q(join__in=("run", "customer", "use_case")), name="outcome_join_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(count=1) | Q(count__gt=1, join="use_case"),
+                name="outcome_aggregate_has_no_run",
             ),
         ]
         indexes = [models.Index(fields=["use_case", "day"], name="outcome_by_day")]

@@ -69,7 +69,8 @@ def _cases(today: date) -> Iterable[_Case]:
     oldest = date(first.year - MONTHS_MOST // 12, first.month, 1)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT use_case, kind, min(day), count(*) FROM reports_outcome GROUP BY 1, 2"
+            "SELECT use_case, kind, min(day), sum(count)::bigint FROM reports_outcome"
+            " GROUP BY 1, 2"
         )
         told = cursor.fetchall()
     for use_case in sorted({row[0] for row in told} | {row.use_case for row in values}):

@@ -35,12 +35,14 @@ class OutcomeDraft:
     """Which result happened, as a business system tells it?
 
     Shape: `kind` and `name` are its type and id; `use_case` a slug, or None when the decision,
-    the run or the approved type says whose it is. `at` None = now.
+    the run or the approved type says whose it is. `at` None = now. `count` above 1 = it stands
+    for so many results of one day; then it names no call.
     """
 
     kind: str
     name: str
     success: bool
+    count: int = 1
     revision: int = 1
     at: datetime | None = None
     use_case: str | None = None
@@ -93,6 +95,7 @@ class _Ready:
     name: str
     revision: int
     success: bool
+    count: int
     at: datetime
     run: UUID
     customer: UUID
@@ -108,7 +111,7 @@ class _Ready:
     @property
     def hash(self) -> bytes:
         said = f"{self.kind}\n{self.name}\n{self.revision}\n{self.use_case}\n{self.success}"
-        return sha256(said.encode()).digest()
+        return sha256(f"{said}\n{self.count}".encode()).digest()
 
 
 class _Wrong(ValueError):
@@ -162,6 +165,7 @@ def keep_told(*, told: Sequence[Told], now: datetime) -> int:
             name=each.name,
             revision=1,
             success=each.success,
+            count=1,
             at=each.at,
             run=each.run,
             customer=_ZERO,
@@ -213,6 +217,10 @@ class _Known:
         at = (draft.at or now).astimezone(UTC)
         if at > now + FUTURE_MAX:
             raise _Wrong("at", "in_the_future", "A result lies at most 5 minutes ahead.")
+        named = {"run_id": draft.run_id, "customer": draft.customer, "decision": draft.decision}
+        if draft.count > 1 and any(named.values()):
+            message = "An aggregate of many results belongs to no single call or customer."
+            raise _Wrong("count", "not_possible", message)
         call = self._call(draft)
         run = _ZERO
         if draft.run_id:
@@ -229,13 +237,13 @@ class _Known:
             else _ZERO
         )
         join = "run" if run != _ZERO else "customer" if customer != _ZERO else "use_case"
-        named = {"run_id": draft.run_id, "customer": draft.customer, "decision": draft.decision}
         return _Ready(
             use_case=use_case,
             kind=draft.kind,
             name=draft.name,
             revision=draft.revision,
             success=draft.success,
+            count=draft.count,
             at=at,
             run=run,
             customer=customer,
@@ -337,6 +345,7 @@ def _write(
                     name=each.name,
                     revision=each.revision,
                     success=each.success,
+                    count=each.count,
                     at=each.at,
                     day=each.at.astimezone(zone).date(),
                     run=each.run,
@@ -356,6 +365,7 @@ def _write(
 def _body(each: _Ready) -> dict[str, object]:
     return {
         "outcome": {
+            "count": each.count,
             "id": each.name,
             "join": each.join,
             "revision": each.revision,

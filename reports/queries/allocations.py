@@ -133,7 +133,7 @@ def count_successes(*, first: date, after: date) -> Mapping[int, int]:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT o.use_case, count(*) FROM reports_outcome o
+            SELECT o.use_case, sum(o.count)::bigint FROM reports_outcome o
             WHERE o.day >= %s AND o.day < %s AND o.success AND NOT EXISTS (
                 SELECT 1 FROM reports_outcome l WHERE l.kind = o.kind AND l.name = o.name
                     AND l.revision > o.revision)

@@ -15,7 +15,6 @@ from o10.kernel.money import Nanos
 from policies import facade as policies
 from reports.core.cost_components import Component
 from reports.models import AllocationRule, ComponentAmount, Outcome, OutcomeValue
-from reports.queries.allocations import booked_lines
 from reports.queries.components import list_amounts
 
 _EVER = (date(2000, 1, 1), date(2201, 1, 1))
@@ -30,6 +29,7 @@ class OutcomeRow:
     name: str
     revision: int
     success: bool
+    count: int
     use_case: str
     at: datetime
     join: str
@@ -85,18 +85,6 @@ class ValueRow:
     entered_at: datetime
     requested_by: str
     approved_by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookedRow:
-    """What was booked for a component, month and use case? "" = unallocated."""
-
-    component: str
-    use_case: str
-    nanos: Nanos
-    rule_version: int
-    run: int
-    entry_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,22 +187,6 @@ def list_value_rows() -> list[ValueRow]:
     ]
 
 
-def list_booked(*, month: date) -> list[BookedRow]:
-    """What does an allocation of this month stand at? By component and use case."""
-    called = slugs()
-    return [
-        BookedRow(
-            component=component.value,
-            use_case=called.of(number),
-            nanos=row.amount_nanos,
-            rule_version=row.rule_version,
-            run=row.run,
-            entry_id=ids.id_of("ent", row.entry_uid) if row.entry_uid else "",
-        )
-        for (component, number), row in sorted(booked_lines(month=month).items())
-    ]
-
-
 def cost_position() -> ledger.Position:
     """How far is the ledger?"""
     return ledger.position_of(ledger_id=ledger.COMPANY_LEDGER)
@@ -237,6 +209,7 @@ def _outcome(row: Outcome, called: Slugs) -> OutcomeRow:
         name=row.name,
         revision=row.revision,
         success=row.success,
+        count=row.count,
         use_case=called.of(row.use_case),
         at=row.at,
         join=row.join,

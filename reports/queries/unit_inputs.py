@@ -42,13 +42,13 @@ def unit_inputs(
     runs = _runs(use_case, first, after)
     told: dict[UUID | date, list[int]] = defaultdict(lambda: [0, 0])
     joined = dict.fromkeys(Join, 0)
-    for success, join, day, run in _outcomes(
+    for success, count, join, day, run in _outcomes(
         use_case, kind, first, after, window_days, told_to
     ):
         if not first <= day < after:
             continue
-        joined[join] += 1
-        told[run if run in runs else day][0 if success else 1] += 1
+        joined[join] += count
+        told[run if run in runs else day][0 if success else 1] += count
     clusters = [
         Cluster(nanos, *told.pop(run, (0, 0))) for run, (nanos, _) in sorted(runs.items())
     ]
@@ -106,12 +106,12 @@ def _runs(
 
 def _outcomes(
     use_case: int, kind: str, first: date, after: date, window_days: int, told_to: datetime
-) -> list[tuple[bool, Join, date, UUID]]:
-    """Each outcome once, in its newest revision: success, way it was joined, day, run."""
+) -> list[tuple[bool, int, Join, date, UUID]]:
+    """Each outcome once, in its newest revision: success, count, way of joining, day, run."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT o.success, o.day, r.run, r.day, c.run, c.day
+            SELECT o.success, o.count, o.day, r.run, r.day, c.run, c.day
             FROM reports_outcome o
             LEFT JOIN LATERAL (
                 SELECT run, day FROM reports_run_cost
@@ -140,11 +140,11 @@ def _outcomes(
         )
         rows = cursor.fetchall()
     found = []
-    for success, day, run, run_day, by_customer, customer_day in rows:
+    for success, count, day, run, run_day, by_customer, customer_day in rows:
         if run is not None and (day - run_day).days <= window_days:
-            found.append((success, Join.RUN, run_day, run))
+            found.append((success, count, Join.RUN, run_day, run))
         elif by_customer is not None:
-            found.append((success, Join.CUSTOMER, customer_day, by_customer))
+            found.append((success, count, Join.CUSTOMER, customer_day, by_customer))
         else:
-            found.append((success, Join.USE_CASE, day, _ZERO))
+            found.append((success, count, Join.USE_CASE, day, _ZERO))
     return found

@@ -117,7 +117,7 @@ def confirmed_between(
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT count(*) FROM reports_outcome o
+            SELECT coalesce(sum(o.count), 0)::bigint FROM reports_outcome o
             WHERE o.use_case = ANY(%(cases)s) AND o.day >= %(first)s AND o.day < %(after)s
                 AND o.success AND o.recorded_at <= %(told)s AND NOT EXISTS (
                     SELECT 1 FROM reports_outcome l WHERE l.kind = o.kind AND l.name = o.name

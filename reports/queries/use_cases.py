@@ -41,8 +41,8 @@ class UseCaseLine:
 
     Units: nanos; `plan` is the plan to date, `plan_whole` that of the whole period. `row` None
     = spend that no known use case answers for. `envelope` None = it has no envelope of its
-    own, or the period is not the one that its balances are of. `units` is the course of its cost
-    per outcome, `unit` that of the period's last month; None = no outcome was told.
+    own, or the period is not the one that its balances are of. `units` is the course of its
+    cost per outcome, `unit` that of the period's last month; None = no outcome was told.
     """
 
     name: str

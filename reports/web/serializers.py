@@ -41,11 +41,13 @@ class OutcomeBody(_Body, kw_only=True):
 
     It finds its calls by `decision` or `run_id`, else by `customer` within the attribution
     window, else by `use_case` and day. A later `revision` replaces it while the window is open.
+    `count` above 1 is an imported aggregate of one day and names no call.
     """
 
     type: f.Word
     id: f.Name
     success: bool
+    count: f.Count = 1
     at: Annotated[datetime, Meta(tz=True)] | None = None
     use_case: f.Name | None = None
     decision: f.Name | None = None
@@ -155,6 +157,7 @@ class OutcomeRead(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     revision: int
     success: bool
+    count: int
     use_case: str
     at: datetime
     join: str
@@ -314,6 +317,7 @@ def _draft(body: OutcomeBody) -> facade.OutcomeDraft:
         kind=body.type,
         name=body.id,
         success=body.success,
+        count=body.count,
         revision=body.revision,
         at=body.at,
         use_case=body.use_case,
@@ -457,6 +461,7 @@ def outcome_read(row: facade.OutcomeRow) -> OutcomeRead:
         id=row.name,
         revision=row.revision,
         success=row.success,
+        count=row.count,
         use_case=row.use_case,
         at=row.at,
         join=row.join,

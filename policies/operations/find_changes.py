@@ -231,12 +231,9 @@ def find_signer(*, use_case: int, dimension: str, value: str, at: datetime) -> t
 
     An approval of the change itself; or, for a model, the policy that made it the default.
     """
-    signed = (
-        SignedChange.objects.filter(use_case_id=use_case, dimension=dimension, value=value)
-        .exclude(until__lte=at)
-        .order_by("-id")
-        .first()
-    )
+    rows = SignedChange.objects.filter(use_case_id=use_case, dimension=dimension)
+    found = rows.exclude(until__lte=at).order_by("-id")
+    signed = next((each for each in found if covers(dimension, each.value, value)), None)
     if signed is not None:
         return signed.signed_by, signed.ref
     if dimension != "model":
@@ -249,6 +246,11 @@ def find_signer(*, use_case: int, dimension: str, value: str, at: datetime) -> t
             if rule.id == use_case and rule.default_model == value:
                 return version.actor, f"policy v{version.version}"
     return "", ""
+
+
+def covers(dimension: str, signed: str, seen: str) -> bool:
+    """Does this signature hold for what was seen? A retry limit holds for all below it."""
+    return int(seen) <= int(signed) if dimension == "attempt" else seen == signed
 
 
 def _values(entry: ledger.WatchedEntry, meanings: _Meanings) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ from policies.operations.change_kinds import (
     EvidenceRow,
     register,
 )
+from policies.operations.find_changes import covers
 from policies.operations.weigh_changes import WORDS
 from policies.queries.approvals import ApprovalView
 
@@ -80,16 +81,12 @@ def _apply(change: Change, approval: ApprovalView, actor: Caller, now: datetime)
         at=now,
         until=approval.until,
     )
-    ChangeSighting.objects.filter(
-        use_case=use_case,
-        dimension=change["dimension"],
-        value=change["value"],
-        baseline=False,
-        signed_by="",
-    ).update(signed_by=by, signed_ref=approval.id)
-    ChangeSighting.objects.filter(signed_ref=approval.id, weighing="open").update(
-        weighing="none"
+    seen = ChangeSighting.objects.filter(
+        use_case=use_case, dimension=signed.dimension, baseline=False, signed_by=""
     )
+    matched = [each.id for each in seen if covers(signed.dimension, signed.value, each.value)]
+    ChangeSighting.objects.filter(id__in=matched).update(signed_by=by, signed_ref=approval.id)
+    ChangeSighting.objects.filter(id__in=matched, weighing="open").update(weighing="none")
     return Applied(ids={"change": str(signed.id)})
 
 

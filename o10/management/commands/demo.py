@@ -19,8 +19,10 @@ from o10.access.roles import Role
 from o10.kernel import clock
 from o10.kernel.money import NANOS_PER_UNIT, Money
 from o10.management import demo_company as company
+from o10.management import demo_outcomes as outcomes
 from o10.management import installation
 from o10.management.commands.found_company import found_ledger
+from o10.management.demo_sealing import seal_history
 from o10.wire import facts, requests
 from policies import facade as policies
 from reports import facade as reports
@@ -70,6 +72,8 @@ class Command(BaseCommand):
         count = self._record(router, options, until)
         _plan(callers[Role.FINOPS], until=until, now=now)
         _live_calls(router)
+        self.stdout.write("outcomes and what costs beside inference")
+        _outcomes(callers, router, until=until, seed=options["seed"])
         installation.write_secret(installation.DEMO_KEY, secret)
         self.stdout.write(f"{count} usage records, {LIVE_CALLS} live calls")
 
@@ -252,6 +256,24 @@ def _live_calls(router: Caller) -> None:
             caller=router,
             now=clock.now(),
         )
+
+
+def _outcomes(callers: dict[Role, Caller], router: Caller, *, until: date, seed: int) -> None:
+    """Results, their values, shared costs; counted and booked, so that pages have them."""
+    maker, checker = callers[Role.FINOPS], callers[Role.CONTROLLER]
+    now = clock.now()
+    drafts = list(outcomes.told(until=until, seed=seed))
+    for first in range(0, len(drafts), BATCH):
+        reports.record_outcomes(drafts=drafts[first : first + BATCH], actor=router, now=now)
+    outcomes.state_costs(finance=maker, until=until, now=now)
+    outcomes.approve_rules(maker=maker, checker=checker, until=until, now=now)
+    outcomes.ask_value(maker=maker, now=now, until=until)
+    seal_history(now=now)
+    reports.count_costs(now=now, batches=1_000_000)
+    outcomes.book_ended_months(maker=maker, checker=checker, until=until, now=now)
+    seal_history(now=clock.now())
+    reports.count_costs(now=clock.now(), batches=1_000_000)
+    reports.assess_units(now=clock.now())
 
 
 TWISTS: Sequence[dict[str, Any]] = (

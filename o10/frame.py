@@ -1,5 +1,6 @@
 """What stands around every page: navigation, the ledger's seal, the demo band?"""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,8 @@ from django.shortcuts import render
 from django.urls import NoReverseMatch, path, reverse
 
 from ledger import facade as ledger
+from o10.access.keys import caller_of_person
+from o10.access.models import Person
 from o10.kernel import clock, figures
 from o10.management.installation import demo_people
 from policies import facade as policies
@@ -50,9 +53,14 @@ SCREENS = (
     ("Cost", "cost", "columns", "", "g t"),
     ("Ledger", "ledger", "ledger", "", "g l"),
     ("Decisions", "decisions", "policies", "Control", "g d"),
+    ("Approvals", "approvals", "approvals", "Control", "g a"),
+    ("Alerts", "alerts", "alerts", "Control", "g a"),
     ("Kill criteria", "kill-criteria", "warning", "Control", "g c"),
 )
 """Label, URL name, icon, group, keys: the screens that exist; the others are no dead links."""
+
+COUNTS: Mapping[str, Callable[[], int]] = {"alerts": policies.count_open_alerts}
+"""What waits for somebody on a screen, by its URL name."""
 
 
 def page_frame(request: HttpRequest) -> dict[str, Any]:
@@ -64,7 +72,7 @@ def page_frame(request: HttpRequest) -> dict[str, Any]:
         return {"demo_people": demo_people() if demo else ()}
     detail = organisation.currency if organisation else ""
     return {
-        "nav": _navigation(request.path),
+        "nav": _navigation(request.path, waiting=_waiting(person)),
         "seal": _seal(),
         "seal_poll_url": reverse("seal"),
         "organisation": {
@@ -124,7 +132,14 @@ def describe(finding: dict[str, Any]) -> str:
     return f"{code[:1].upper()}{code[1:]} at {where}{column}."
 
 
-def _navigation(at: str) -> list[NavItem]:
+def _waiting(person: Person) -> int | None:
+    """How many requests wait for this person? None, not 0: nothing is shown then."""
+    if not person.is_active:
+        return None
+    return policies.count_waiting(caller=caller_of_person(person), now=clock.now()) or None
+
+
+def _navigation(at: str, *, waiting: int | None) -> list[NavItem]:
     items = []
     for label, name, icon, group, keys in SCREENS:
         try:
@@ -132,5 +147,6 @@ def _navigation(at: str) -> list[NavItem]:
         except NoReverseMatch:
             continue
         current = at == url or (url != "/" and at.startswith(url))
-        items.append(NavItem(label, url, icon, group, current, keys))
+        count = waiting if name == "approvals" else None
+        items.append(NavItem(label, url, icon, group, current, keys, count))
     return items

@@ -198,9 +198,9 @@ def _named(row: ChangeSighting) -> str:
 
 
 def _signed(ppm: int) -> str:
-    change = ppm - cost_shift.PPM
-    text = figures.percent(part=abs(change), whole=cost_shift.PPM).text
-    return f"{'+' if change >= 0 else '−'}{text}"
+    return figures.percent(
+        part=ppm - cost_shift.PPM, whole=cost_shift.PPM, sign=figures.Sign.ALWAYS
+    ).text
 
 
 def _per_month(named: _Weighed) -> Nanos:

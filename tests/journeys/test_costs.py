@@ -1,0 +1,136 @@
+"""Does finance state, share out and book a cost, and see what an outcome costs, in a browser?
+
+Needs Chromium and playwright; skips with the command to install them.
+"""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from o10.access.roles import Role
+from policies import facade as policies
+from reports import facade as reports
+from tests.company import caller
+from tests.journeys.conftest import axe_findings
+from tests.web.reports.pages_company import NOW, seal_all
+
+pytestmark = pytest.mark.browser
+
+SCREENS = ["/cost/?p=2026-10", "/cost/outcomes/?p=2026-10", "/cost/?p=2025-01"]
+
+
+@pytest.fixture(scope="module")
+def counted(site, django_db_blocker):
+    """Outcomes are told and costs are counted; again whenever it is called."""
+
+    def count():
+        with django_db_blocker.unblock():
+            seal_all(site.urls, site.home)
+            reports.count_costs(now=NOW)
+            reports.assess_units(now=NOW)
+
+    with django_db_blocker.unblock():
+        reports.record_outcomes(
+            drafts=[
+                reports.OutcomeDraft(
+                    kind="ticket",
+                    name=f"{month}-{number}",
+                    success=number % 5 != 0,
+                    use_case="support-assistant",
+                    at=datetime(2026, month, 3, 15, tzinfo=UTC),
+                )
+                for month in (9, 10, 11)
+                for number in range(50)
+            ],
+            actor=caller(Role.ROUTER, "key_router"),
+            now=NOW,
+        )
+    count()
+    return count
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_screen_is_accessible_narrow_and_alone(site, counted, visit, screen):
+    page = visit(screen, color_scheme="light")
+    assert axe_findings(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert axe_findings(page) == []
+    for width in (390, 320):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(
+            "width => document.documentElement.scrollWidth <= width", arg=width, timeout=5_000
+        )
+    assert page.errors == []
+    assert page.origins == {site.url.split("/")[2]}
+
+
+def approve_all(blocker):
+    with blocker.unblock():
+        for each in policies.list_approvals(now=NOW, state="open", limit=50).items:
+            policies.approve(
+                approval=each.id, actor=caller(Role.CONTROLLER, "usr_second"), now=NOW
+            )
+
+
+def test_a_cost_is_stated_shared_out_by_two_people_and_booked(
+    site, counted, visit, django_db_blocker
+):
+    page = visit("/cost/?p=2026-10")
+    page.wait_for_selector("[data-chart=waterfall] .bars path", state="attached")
+    page.select_option("#a-component", "observability")
+    page.fill("#a-amount", "1200")
+    page.fill("#a-source", "bill 7 of the log service")
+    page.get_by_role("button", name="Enter amount").dblclick()
+    page.wait_for_selector("text=Entered; an allocation books it.")
+    assert page.locator("#amounts tbody tr").count() == 1
+    page.select_option("#r-component", "observability")
+    page.select_option("#r-method", "by_calls")
+    page.fill("#r-from", "2026-10")
+    page.fill("#r-reason", "logs grow with calls")
+    page.get_by_role("button", name="Ask for this rule").click()
+    page.wait_for_selector("text=It waits for controller.")
+    assert page.locator("text=No rule is in force").count() == 1
+    approve_all(django_db_blocker)
+    page.goto(f"{site.url}/cost/?p=2026-10")
+    assert page.locator("#rules tbody tr").count() == 1
+    page.fill("#run-reason", "end of October")
+    page.get_by_role("button", name="Ask to book $1,200").click()
+    page.wait_for_selector("text=It waits for controller.")
+    approve_all(django_db_blocker)
+    counted()
+    page.goto(f"{site.url}/cost/?p=2026-10")
+    assert "The month is booked" in page.locator("#allocation").inner_text()
+    row = page.locator("#components tbody tr", has_text="Observability").inner_text()
+    assert "$1,200" in row
+    assert "bill 7 of the log service" in row
+
+
+def test_a_value_is_asked_for_and_the_use_case_shows_its_margin(
+    site, counted, visit, django_db_blocker
+):
+    page = visit("/cost/outcomes/?p=2026-10")
+    page.select_option("#v-use-case", "support-assistant")
+    page.fill("#v-type", "ticket")
+    page.fill("#v-value", "2.00")
+    page.fill("#v-from", "2026-01-01")
+    page.fill("#v-reason", "six minutes of an agent")
+    page.get_by_role("button", name="Ask for this value").click()
+    page.wait_for_selector("text=It waits for controller.")
+    approve_all(django_db_blocker)
+    counted()
+    page.goto(f"{site.url}/use-cases/support-assistant/?p=2026-10")
+    block = page.locator("#use-case-outcomes").inner_text()
+    assert "per ticket" in block
+    assert "Margin" in block
+    page.goto(f"{site.url}/cost/outcomes/?p=2026-10")
+    assert page.locator("#units tbody tr").count() == 1
+
+
+def test_forms_work_without_script_and_keep_what_was_typed(site, counted, visit):
+    page = visit("/cost/?p=2026-10", java_script_enabled=False)
+    page.fill("#a-amount", "12,5x")
+    page.fill("#a-source", "typed without script")
+    page.get_by_role("button", name="Enter amount").click()
+    assert "Nothing was entered." in page.locator("main").inner_text()
+    assert page.input_value("#a-source") == "typed without script"
+    assert page.input_value("#a-amount") == "12,5x"

@@ -33,11 +33,7 @@ class Command(BaseCommand):
 
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGINT, end)
-        os.nice(max(0, NICE - os.nice(0)))
-        # A batch makes tens of thousands of objects and drops them all: looked through rarely.
-        gc.freeze()
-        gc.set_threshold(20_000)
-        # Beside the books, not between two batches: rules that stop what spends.
+        # Beside the books, and before this thread steps back: rules that stop what spends.
         watching = threading.Thread(
             target=facade.watch_criteria,
             kwargs={"now": kept_now, "stop": stop, "monotonic": time.monotonic},
@@ -45,6 +41,10 @@ class Command(BaseCommand):
             daemon=True,
         )
         watching.start()
+        os.nice(max(0, NICE - os.nice(0)))
+        # A batch makes tens of thousands of objects and drops them all: looked through rarely.
+        gc.freeze()
+        gc.set_threshold(20_000)
         facade.run_books(home=Path(settings.O10_HOME), now=kept_now, stop=stop)
         watching.join(timeout=JOIN_S)
 

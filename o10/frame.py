@@ -147,6 +147,6 @@ def _navigation(at: str, *, waiting: int | None) -> list[NavItem]:
         except NoReverseMatch:
             continue
         current = at == url or (url != "/" and at.startswith(url))
-        count = waiting if name == "approvals" else None
-        items.append(NavItem(label, url, icon, group, current, keys, count))
+        count = waiting if name == "approvals" else COUNTS[name]() if name in COUNTS else 0
+        items.append(NavItem(label, url, icon, group, current, keys, count or None))
     return items

@@ -308,7 +308,8 @@ def show_changes(
         if len(moved) == 1:
             headline = "One unsigned change moved the cost of a call."
     elif unsigned:
-        headline = f"{len(unsigned)} changes nobody signed; none is shown to move a cost."
+        many = f"{len(unsigned)} changes" if len(unsigned) > 1 else "One change"
+        headline = f"{many} nobody signed; no cost is shown to have moved."
     else:
         headline = "No change is unsigned."
     return {

@@ -56,6 +56,8 @@ SCREENS = (
     ("Approvals", "approvals", "approvals", "Control", "g a"),
     ("Alerts", "alerts", "alerts", "Control", "g a"),
     ("Kill criteria", "kill-criteria", "warning", "Control", "g c"),
+    ("Imports", "imports", "imports", "Govern", "g i"),
+    ("Close", "close", "lock", "Govern", "g m"),
 )
 """Label, URL name, icon, group, keys: the screens that exist; the others are no dead links."""
 

@@ -330,6 +330,12 @@ from policies.queries.organisation import (
 )
 from policies.queries.places import find_places
 from policies.queries.policy_slice import policy_slice, slice_stamp
+from policies.queries.price_rows import (
+    PRICE_GRAMMAR,
+    list_price_rows,
+    people_names,
+    recent_coverage,
+)
 from policies.queries.runs import (
     CallOfDecision,
     calls_of_decisions,
@@ -350,6 +356,10 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "PRICE_GRAMMAR",
+    "list_price_rows",
+    "people_names",
+    "recent_coverage",
     "policy_version",
     "DELEGATES",
     "RULES",

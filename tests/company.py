@@ -53,6 +53,11 @@ def found_company(now: datetime) -> Company:
     policies.found_organisation(
         name="Acme", slug="acme", demo=False, actor=operations.COMMAND_LINE, now=now
     )
+    policies.found_approval_policy(
+        policy=policies.ApprovalPolicy(keys_may_approve=True),
+        actor=operations.COMMAND_LINE,
+        now=now,
+    )
     finops = caller(Role.FINOPS)
     for slug in ("support-assistant", "contract-review"):
         policies.create_use_case(

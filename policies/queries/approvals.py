@@ -4,12 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
+from ledger import facade as ledger
 from o10.access import queries as access
+from o10.access.checks import can
 from o10.access.keys import Caller
-from o10.access.roles import Role
+from o10.access.roles import Action, Role
 from o10.kernel.errors import NotFound
 from policies.core import approvals as core
 from policies.core.approvals import ApprovalPolicy, Approver, Asked, Vote
@@ -273,6 +276,17 @@ def can_decide(view: ApprovalView, *, caller: Caller, now: datetime) -> bool:
     """May this caller approve this request now?"""
     row = find_row(view.id)
     return bool(_waiting_ids([row], caller, now))
+
+
+def can_take_part(caller: Caller) -> bool:
+    """May this caller ask about requests, or agree to some? For buttons."""
+    return can(caller=caller, action=Action.COUNTERSIGN)
+
+
+def position_of_entry(uid: str) -> int | None:
+    """At which ledger position does this entry stand? None while it waits to be sealed."""
+    stored = ledger.find_by_uid(ledger_id=ledger.COMPANY_LEDGER, uid=UUID(uid))
+    return None if stored is None else stored.seq
 
 
 def policy_for(row: Approval) -> ApprovalPolicy:

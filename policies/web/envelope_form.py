@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 
 from o10.kernel import figures
 from o10.kernel.errors import (
@@ -12,6 +13,7 @@ from o10.kernel.errors import (
     ValidationFailed,
 )
 from o10.kernel.money import parse_nanos
+from o10.kernel.periods import day_start, zone_of
 from policies import facade
 from policies.web.shown_envelope_change import Problem, Typed
 
@@ -26,6 +28,7 @@ class Asked:
     key: str
     version: int | None
     done: str
+    until: datetime | None = None
 
 
 def asked_change(post: Mapping[str, str], *, typed: Typed) -> Asked:
@@ -46,10 +49,24 @@ def asked_change(post: Mapping[str, str], *, typed: Typed) -> Asked:
             return Asked(change, key, number, "Frozen: the next call that needs it is denied.")
         case "thaw":
             change = facade.EnvelopeChange(state="active", reason=reason)
-            return Asked(change, key, number, "Active again: the next call may use it.")
+            return Asked(change, key, number, "It was active already.")
     amount = parse_nanos(typed.amount.replace(",", "").strip())
     change = facade.EnvelopeChange(amount_nanos=amount, reason=reason)
-    return Asked(change, key, number, "The new cap holds from the next call on.")
+    until = end_of_day(typed.until) if typed.until.strip() else None
+    return Asked(change, key, number, "The new cap holds from the next call on.", until)
+
+
+def end_of_day(day: str) -> datetime:
+    """When does a change end that holds through this day, the whole of it?
+
+    Raises: ValidationFailed (`validation_failed`) with `/until`.
+    """
+    zone = zone_of(facade.organisation().time_zone)
+    try:
+        return day_start(date.fromisoformat(day) + timedelta(days=1), zone).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        message = "A day as 2026-11-30."
+        raise ValidationFailed(errors=[FieldError("/until", "bad_time", message)]) from error
 
 
 def problem_of(failure: O10Error, *, screen: facade.EnvelopeScreen) -> Problem:

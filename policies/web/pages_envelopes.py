@@ -16,6 +16,7 @@ from o10.kernel.pageview import PageView
 from o10.kernel.viewquery import PageGrammar, ViewQuery
 from policies import facade
 from policies.web.envelope_form import asked_change, problem_of
+from policies.web.shown_approvals import needs_text
 from policies.web.shown_envelope import show_envelope
 from policies.web.shown_envelope_change import Problem, Typed
 from policies.web.shown_envelopes import show_tree
@@ -56,23 +57,31 @@ def change(
 ) -> HttpResponse:
     """Raises, lowers, freezes or thaws it: once for each form, and only as it was read."""
     typed = Typed(
-        amount=request.POST.get("amount", "")[:40], reason=request.POST.get("reason", "")[:400]
+        amount=request.POST.get("amount", "")[:40],
+        reason=request.POST.get("reason", "")[:400],
+        until=request.POST.get("until", "")[:20],
     )
     try:
         asked = asked_change(request.POST, typed=typed)
-        facade.change_envelope(
+        view = facade.ask_envelope_change(
             envelope=envelope_id,
             change=asked.change,
             actor=caller,
             now=now,
             key=asked.key,
             expected_version=asked.version,
+            until=asked.until,
         )
     except (AmountMalformed, ValidationFailed, PreconditionFailed, Conflict) as failure:
         screen = facade.get_envelope_screen(envelope=envelope_id, now=now)
         problem = problem_of(failure, screen=screen)
         return _answer(request, screen, caller, now, typed, problem)
-    messages.success(request, asked.done)
+    if isinstance(view, facade.ApprovalView):
+        messages.info(
+            request, f"Asked: it waits for {needs_text(view.needs)}. Nothing has changed yet."
+        )
+    else:
+        messages.success(request, asked.done)
     return redirect("envelope", envelope_id)
 
 
@@ -102,7 +111,12 @@ def _answer(
         template="policies/envelope.html",
         part="policies/_envelope.html",
         context=show_envelope(
-            screen=screen, caller=caller, now=now, typed=typed, problem=problem
+            screen=screen,
+            caller=caller,
+            now=now,
+            typed=typed,
+            problem=problem,
+            pending=facade.find_open(subject=screen.line.public, now=now),
         ),
         status=problem.status if problem else 200,
     )

@@ -1,5 +1,6 @@
 """How does the page of one envelope stand in its template?"""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from o10.kernel.figures import Figure
 from o10.kernel.money import Nanos
 from o10.kernel.pageview import Bar, Link, link_with
 from policies import facade
+from policies.web.shown_approvals import needs_text
 from policies.web.shown_envelope_change import (
     Problem,
     Typed,
@@ -40,6 +42,7 @@ def show_envelope(
     now: datetime,
     typed: Typed,
     problem: Problem | None = None,
+    pending: Sequence[facade.ApprovalView] = (),
 ) -> dict[str, Any]:
     """Which context has the page of one envelope?"""
     line, currency = screen.line, screen.currency
@@ -70,6 +73,15 @@ def show_envelope(
         "form": form_of(screen, caller, typed, problem),
         "preview": preview_of(screen.preview, line, currency),
         "problem": problem,
+        "pending": [
+            {
+                "title": each.text.title,
+                "needs": needs_text(each.needs),
+                "url": reverse("approval", args=[each.id]),
+                "confirms": each.kind == "envelope.confirm",
+            }
+            for each in pending
+        ],
         "currency": currency,
         "url": url,
         "burn_url": f"{url}burn/",

@@ -42,6 +42,7 @@ class Typed:
 
     amount: str = ""
     reason: str = ""
+    until: str = ""
 
 
 def version_row(each: facade.VersionLine, screen: facade.EnvelopeScreen) -> dict[str, Any]:
@@ -80,10 +81,9 @@ def form_of(
 ) -> dict[str, Any]:
     """Which form may this caller use, and what was typed into it?"""
     line = screen.line
-    may_change = can(caller=caller, action=Action.CHANGE_ENVELOPE) and caller.role.value in (
-        "finops",
-        "controller",
-    )
+    may_raise = facade.can_ask(actor=caller, kind="envelope.raise")
+    may_lower = facade.can_ask(actor=caller, kind="envelope.confirm")
+    may_change = may_raise or may_lower
     amount = typed.amount
     if not amount and line.amount is not None:
         amount = amount_text(line.amount)
@@ -95,10 +95,13 @@ def form_of(
         "amount": amount,
         "reason": typed.reason,
         "currency": screen.currency,
+        "until": typed.until,
         "may_change": may_change and line.state == "active",
+        "may_raise": may_raise,
         "may_freeze": can(caller=caller, action=Action.FREEZE_ENVELOPE)
         and line.state == "active",
-        "may_thaw": may_change is True and line.state == "frozen",
+        "may_thaw": facade.can_ask(actor=caller, kind="envelope.restore")
+        and line.state == "frozen",
         "wrong": problem.fields if problem else (),
     }
 
@@ -124,6 +127,7 @@ def preview_of(
         "left": figures.money(preview.left, currency),
         "left_before": figures.money(line.available, currency),
         "over": preview.left < 0,
+        "waits": before is not None and preview.amount > before,
         "binding": binding,
         "binding_before": binding_text(line, currency),
         "over_parent": figures.money(preview.over_parent, currency)

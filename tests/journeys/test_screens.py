@@ -94,24 +94,24 @@ def test_the_burn_chart_arrives_and_is_drawn(site, visit):
     assert page.locator("#burn-chart .chart-table summary").count() == 1
 
 
-def test_finance_raises_a_cap_seeing_the_effect_first(site, visit):
+def test_finance_lowers_a_cap_seeing_the_effect_first(site, visit):
     page = visit(path_of(site, "/envelopes/ENV/"))
-    page.fill("#amount", "22000")
+    page.fill("#amount", "19000")
     page.get_by_role("button", name="Show effect").click()
-    page.wait_for_url("**amount=22000**")
+    page.wait_for_url("**amount=19000**")
     assert "Binds first then" in page.locator("#change").inner_text()
-    page.fill("#reason", "more tickets in December")
-    page.get_by_role("button", name="Set cap to $22,000").dblclick()
+    page.fill("#reason", "fewer tickets in December")
+    page.get_by_role("button", name="Set cap to $19,000").dblclick()
     page.wait_for_selector("text=The new cap holds from the next call on.")
-    assert "$22,000" in page.locator("h1").inner_text()
-    assert page.locator("text=more tickets in December").count() == 1
+    assert "$19,000" in page.locator("h1").inner_text()
+    assert page.locator("text=fewer tickets in December").count() == 1
 
 
 def test_finance_changes_an_envelope_without_script(site, visit):
-    page = visit(path_of(site, "/envelopes/ENV/?amount=23000"), java_script_enabled=False)
+    page = visit(path_of(site, "/envelopes/ENV/?amount=18000"), java_script_enabled=False)
     page.fill("#reason", "without script")
-    page.get_by_role("button", name="Set cap to $23,000").click()
-    assert "$23,000" in page.locator("h1").inner_text()
+    page.get_by_role("button", name="Set cap to $18,000").click()
+    assert "$18,000" in page.locator("h1").inner_text()
 
 
 def test_a_new_hold_is_seen_within_seconds_without_a_reload(site, visit):

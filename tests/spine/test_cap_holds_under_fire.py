@@ -98,6 +98,7 @@ def make_tree(o10: Running, slug: str) -> None:
         o10.manage("create_key", "--name", f"{role}-{slug}", "--role", role).split("o10_")[1]
         for role in ("finops", "controller")
     )
+    asked: dict[str, str] = {}
     for key, path, body in (
         (
             finops,
@@ -111,7 +112,7 @@ def make_tree(o10: Running, slug: str) -> None:
             },
         ),
         (
-            controller,
+            finops,
             "/api/v1/envelopes",
             {
                 "scope": {"kind": "use_case", "slug": slug},
@@ -121,14 +122,16 @@ def make_tree(o10: Running, slug: str) -> None:
                 "hard": True,
             },
         ),
+        (controller, "/api/v1/approvals/{id}:approve", {"reason": "a test"}),
     ):
         connection = http.client.HTTPConnection("127.0.0.1", o10.port, timeout=20)
         secret = "o10_" + key.split()[0]
         headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
-        connection.request("POST", path, json.dumps(body), headers)
+        connection.request("POST", path.format(**asked), json.dumps(body), headers)
         answer = connection.getresponse()
         read = answer.read()
-        assert answer.status in {200, 201}, read
+        assert answer.status in {200, 201, 202}, read
+        asked = json.loads(read).get("approval", {})
 
 
 def exposure(o10: Running, slug: str) -> dict[str, int]:

@@ -10,7 +10,9 @@ from django.test import Client
 
 from o10.access import keys, operations
 from o10.access.roles import Role
-from tests.company import Company, committed_company
+from o10.kernel import clock as kernel_clock
+from policies import facade as policies
+from tests.company import Company, caller, committed_company
 from tests.conftest import NOW
 from tests.operations.ledger.conftest import (  # noqa: F401 - fixtures of a sealed ledger
     key_file,
@@ -90,6 +92,19 @@ def script(clock) -> Callable[..., Script]:
         return Script(Client(raise_request_exception=False), made.secret.text, made.id)
 
     return make
+
+
+def agreed(answer: Any) -> dict[str, str]:
+    """What was made, once everybody who is needed has agreed to what was asked?"""
+    assert answer.status_code == 202, answer.content
+    asked = answer.json()["approval"]
+    for need in asked["needs"]:
+        role = Role(need.partition("|")[0])
+        view = policies.approve(
+            approval=asked["id"], actor=caller(role, f"usr_{role}"), now=kernel_clock.now()
+        )
+    assert view.state == "approved"
+    return view.result
 
 
 def problem(answer: Any) -> dict[str, Any]:

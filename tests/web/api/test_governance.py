@@ -8,7 +8,7 @@ from o10.access import queries
 from o10.access.roles import Role
 from tests.company import count_rows
 
-from .conftest import problem
+from .conftest import agreed, problem
 
 
 @pytest.fixture
@@ -52,9 +52,8 @@ def created(finops, **changes):
     body = use_case()
     made = finops.post("use-cases", body)
     assert made.status_code == 201, made.content
-    answer = finops.post("envelopes", envelope(body["slug"], **changes))
-    assert answer.status_code == 201, answer.content
-    return body["slug"], answer.json()
+    made = agreed(finops.post("envelopes", envelope(body["slug"], **changes)))
+    return body["slug"], finops.get(f"envelopes/{made['envelope']}").json()
 
 
 def test_a_use_case_is_registered_and_read_back(finops):
@@ -111,8 +110,9 @@ def test_a_new_department_is_made_with_its_first_use_case(finops):
 def test_a_use_case_without_department_envelope_stands_below_the_company(company, finops):
     body = use_case(department="elsewhere")
     finops.post("use-cases", body)
-    made = finops.post("envelopes", envelope(body["slug"]))
-    assert made.json()["parent"] == company.envelopes["company"]
+    made = agreed(finops.post("envelopes", envelope(body["slug"])))
+    read = finops.get(f"envelopes/{made['envelope']}").json()
+    assert read["parent"] == company.envelopes["company"]
 
 
 def test_a_conflict_says_what_stands_in_the_way(finops):
@@ -126,7 +126,7 @@ def test_a_conflict_says_what_stands_in_the_way(finops):
         wanted = envelope(name, scope=scope, parent=made["id"], amount="0.10")
         return finops.post("envelopes", wanted)
 
-    assert below("environment").status_code == 201
+    agreed(below("environment"))
     told = problem(below("customer"))
     assert told["code"] == "conflict"
     assert "has children of kind environment" in told["detail"]

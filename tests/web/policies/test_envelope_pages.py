@@ -40,6 +40,14 @@ def send(browser, company, page, name="support-assistant", **changes):
     return browser.post(f"/envelopes/{company.envelopes[name]}/change/", fields)
 
 
+def approve(company, name="support-assistant"):
+    """A controller agrees to what is asked of this envelope; less was confirmed before."""
+    for asked in facade.find_open(subject=company.envelopes[name], now=NOW):
+        fields = {"do": "approve", "key": f"yes-{asked.id}"}
+        answer = company.client(Role.CONTROLLER).post(f"/approvals/{asked.id}/act/", fields)
+        assert answer.status_code == 302
+
+
 def text_of(page):
     return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
@@ -89,14 +97,14 @@ def test_a_preview_tells_the_effect_before_anything_is_entered(company, page_of)
     assert status == 200
     assert "$20,000" in text and "$30,000" in text
     assert "Change of the cap: +$10,000 (+50.0%)" in text
-    assert "Set cap to $30,000" in text
+    assert "Ask for a cap of $30,000" in text
     assert line_of(company) == before
 
 
 def test_a_preview_above_the_parent_names_it_and_offers_no_button(page_of):
     text = text_of(page_of(query="?amount=90000")[1])
     assert "raise" in text and "first" in text
-    assert "Set cap to" not in text
+    assert "Set cap to" not in text and "Ask for a cap" not in text
 
 
 @pytest.mark.parametrize("amount", ["abc", "-5", "1e9", "NaN", "1.0000000001"])
@@ -111,6 +119,9 @@ def test_a_double_click_has_one_effect(company, browser, page_of):
     page = page_of(query="?amount=21000")[1]
     answers = [send(browser, company, page, amount="21000") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [302, 302]
+    assert line_of(company) == before, "more waits for a second person"
+    assert len(facade.find_open(subject=company.envelopes["support-assistant"], now=NOW)) == 1
+    approve(company)
     after = line_of(company)
     assert after.cap == 21_000 * 10**9
     assert after.version == before.version + 1
@@ -119,6 +130,7 @@ def test_a_double_click_has_one_effect(company, browser, page_of):
 def test_two_people_on_one_envelope_get_a_clear_conflict(company, browser, page_of):
     first, second = page_of(query="?amount=22000")[1], page_of(query="?amount=23000")[1]
     assert send(browser, company, first, amount="22000").status_code == 302
+    approve(company)
     answer = send(browser, company, second, amount="23000")
     assert answer.status_code == 409
     text = text_of(answer.content.decode())
@@ -144,12 +156,14 @@ def test_a_change_without_a_reason_is_refused_at_its_field(company, browser, pag
     assert line_of(company) == before
 
 
-def test_freezing_stops_and_thawing_lets_go(company, browser, page_of):
+def test_freezing_stops_and_two_people_let_go(company, browser, page_of):
     assert send(browser, company, page_of()[1], do="freeze").status_code == 302
     assert line_of(company).health is facade.Health.FROZEN
     frozen = page_of()[1]
-    assert "is frozen" in frozen and "Make active again" in frozen
+    assert "is frozen" in frozen and "Ask to make active again" in frozen
     assert send(browser, company, frozen, do="thaw").status_code == 302
+    assert line_of(company).state == "frozen"
+    approve(company)
     assert line_of(company).state == "active"
 
 
@@ -167,8 +181,8 @@ def test_versions_say_who_changed_what_and_why(company, browser, page_of):
     [
         (Role.FINOPS, {"Show effect", "Freeze"}),
         (Role.CONTROLLER, {"Show effect", "Freeze"}),
-        (Role.OWNER, {"Freeze"}),
-        (Role.CFO, {"Freeze"}),
+        (Role.OWNER, {"Show effect", "Freeze"}),
+        (Role.CFO, {"Show effect", "Freeze"}),
         (Role.VIEWER, set()),
         (Role.AUDITOR, set()),
         (Role.ADMIN, set()),
@@ -183,7 +197,18 @@ def test_buttons_follow_the_role(company, role, sees):
         assert "Your role reads." in text
 
 
-@pytest.mark.parametrize("role", [Role.VIEWER, Role.AUDITOR, Role.ADMIN, Role.OWNER, Role.CFO])
+@pytest.mark.parametrize("role", [Role.CONTROLLER, Role.CFO])
+def test_who_approves_does_not_ask_for_more(company, role):
+    before = line_of(company)
+    answer = company.client(role).post(
+        f"/envelopes/{company.envelopes['support-assistant']}/change/",
+        {"do": "amount", "amount": "25000", "reason": "mine", "key": role.value},
+    )
+    assert answer.status_code == 403
+    assert line_of(company) == before
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.AUDITOR, Role.ADMIN])
 def test_roles_without_money_cannot_change_an_amount(company, role):
     before = line_of(company)
     answer = company.client(role).post(

@@ -56,6 +56,7 @@ SCREENS = (
     ("Approvals", "approvals", "approvals", "Control", "g a"),
     ("Alerts", "alerts", "alerts", "Control", "g a"),
     ("Kill criteria", "kill-criteria", "warning", "Control", "g c"),
+    ("Prices", "prices", "prices", "Govern", "g p"),
     ("Imports", "imports", "imports", "Govern", "g i"),
     ("Close", "close", "lock", "Govern", "g m"),
 )

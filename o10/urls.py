@@ -8,6 +8,7 @@ import ledger.web.page_urls
 import ledger.web.urls
 import policies.plane.views
 import policies.web.page_urls
+import policies.web.price_urls
 import policies.web.urls
 import reports.web.urls
 from o10 import frame, health, openapi
@@ -23,6 +24,7 @@ urlpatterns = [
     path("api/v1/", include(ledger.web.urls)),
     path("", include(ledger.web.page_urls)),
     path("", include(policies.web.page_urls)),
+    path("", include(policies.web.price_urls)),
     path("", include(reports.web.urls)),
 ]
 

@@ -124,7 +124,7 @@ class PriceEnds(Door):
         view = facade.propose_price_end(
             rule_id=body.rule,
             slug=body.offer,
-            ended_at=now if body.ended_at is None else instant(body.ended_at),
+            ended_at=now if body.ended_at is None else instant(body.ended_at, "/ended_at"),
             reason=body.reason,
             actor=caller_of(request),
             now=now,
@@ -150,8 +150,8 @@ class PriceRevaluations(Door):
         body = self.parse(request, RevaluationBody)
         view = facade.propose_revaluation(
             offers=body.offers,
-            start=instant(body.start),
-            end=instant(body.end),
+            start=instant(body.start, "/start"),
+            end=instant(body.end, "/end"),
             reason=body.reason,
             actor=caller_of(request),
             now=clock.now(),

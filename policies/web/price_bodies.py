@@ -5,7 +5,7 @@ its nanos as text and its currency.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 import msgspec
@@ -15,8 +15,10 @@ from o10.kernel.errors import FieldError, ValidationFailed
 from o10.kernel.money import AmountMalformed, Nanos, amount_text, parse_nanos
 from o10.wire import fields as f
 from policies import facade
+from policies.web.serializers import Day
 
 PPM = 1_000_000
+DATE_CHARS = 10
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000-\u001f\u007f|]+$")]
 Text = Annotated[str, Meta(max_length=500, pattern=r"^[^\u0000-\u001f\u007f|]*$")]
 Decimal = Annotated[str, Meta(max_length=30, pattern=r"^[0-9]{1,12}(\.[0-9]{1,15})?$(?!\n)")]
@@ -58,10 +60,10 @@ class PriceBody(_Body, frozen=True, kw_only=True):
     offer: OfferBody
     source: f.Word
     evidence: Text
-    valid_from: datetime | date
-    valid_to: datetime | date | None = None
+    valid_from: Day
+    valid_to: Day | None = None
     currency: Currency | None = None
-    meters: Mapping[Name, Decimal | list[BracketBody]] = {}
+    meters: dict[str, str | list[BracketBody]] = {}
     discount: Decimal | None = None
     threshold: f.Word = "whole_call"
     free: list[Name] = []
@@ -74,7 +76,7 @@ class PriceEndBody(_Body, frozen=True, kw_only=True):
 
     offer: Name
     rule: Annotated[int, Meta(ge=1, le=2**31 - 1)]
-    ended_at: datetime | date | None = None
+    ended_at: Day | None = None
     reason: Text
     request_id: f.Name | None = None
 
@@ -83,8 +85,8 @@ class RevaluationBody(_Body, frozen=True, kw_only=True):
     """The entries of which offers, effective when, shall follow today's prices, and why?"""
 
     offers: Annotated[list[Name], Meta(min_length=1, max_length=200)]
-    start: datetime | date
-    end: datetime | date
+    start: Day
+    end: Day
     reason: Text
     request_id: f.Name | None = None
 
@@ -127,8 +129,8 @@ class FxSettleBody(_Body, frozen=True, kw_only=True):
     currency: Currency
     rate: Decimal
     paid_on: date
-    start: datetime | date
-    end: datetime | date
+    start: Day
+    end: Day
     reason: Text
     request_id: f.Name | None = None
 
@@ -142,8 +144,8 @@ class CommitmentBody(_Body, frozen=True, kw_only=True):
     hourly_rate: Decimal
     currency: Currency | None = None
     unit_tokens: Annotated[int, Meta(ge=1, le=10**15)]
-    start: datetime | date
-    end: datetime | date
+    start: Day
+    end: Day
     notice_date: date
     owner_kind: f.Word = "use_case"
     owner: Name
@@ -380,8 +382,8 @@ def price_draft(body: PriceBody) -> facade.PriceDraft:
         meters={name: _brackets(name, said) for name, said in body.meters.items()},
         discount_ppm=None if body.discount is None else share_ppm(body.discount, "/discount"),
         threshold=body.threshold,
-        valid_from=instant(body.valid_from),
-        valid_to=None if body.valid_to is None else instant(body.valid_to),
+        valid_from=instant(body.valid_from, "/valid_from"),
+        valid_to=None if body.valid_to is None else instant(body.valid_to, "/valid_to"),
         evidence=body.evidence,
         free=tuple(body.free),
     )
@@ -399,8 +401,8 @@ def commitment_draft(body: CommitmentBody, *, currency: str) -> facade.Commitmen
         currency=body.currency or currency,
         unit_tokens=body.unit_tokens,
         term=body.term,
-        start_at=instant(body.start),
-        end_at=instant(body.end),
+        start_at=instant(body.start, "/start"),
+        end_at=instant(body.end, "/end"),
         notice_date=body.notice_date,
         owner_kind=body.owner_kind,
         owner_slug=body.owner,
@@ -409,17 +411,22 @@ def commitment_draft(body: CommitmentBody, *, currency: str) -> facade.Commitmen
     )
 
 
-def instant(said: datetime | date) -> datetime:
+def instant(said: str, pointer: str = "") -> datetime:
     """Which instant is meant? A bare date is its first instant in UTC.
 
-    Raises: ValidationFailed (`validation_failed`) for a time without its zone.
+    Raises: ValidationFailed (`validation_failed`) at `pointer` for what is neither, and for a
+    time without its zone.
     """
-    if isinstance(said, datetime):
-        if said.tzinfo is None:
-            message = "A time names its zone, such as 2026-11-24T09:00:00Z."
-            raise ValidationFailed(errors=[FieldError("", "no_zone", message)])
-        return said.astimezone(UTC)
-    return datetime.combine(said, time(), UTC)
+    try:
+        found = datetime.fromisoformat(said)
+    except ValueError:
+        found = None
+    if found is not None and len(said) == DATE_CHARS:
+        return found.replace(tzinfo=UTC)
+    if found is None or found.tzinfo is None:
+        message = "A date such as 2026-11-24, or a time with its zone: 2026-11-24T09:00:00Z."
+        raise ValidationFailed(errors=[FieldError(pointer, "malformed", message)])
+    return found.astimezone(UTC)
 
 
 def price_nanos(text: str, pointer: str) -> Nanos:

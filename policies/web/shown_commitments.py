@@ -1,0 +1,503 @@
+"""How do committed capacity and rates of other currencies stand in their templates?"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.urls import reverse
+
+from o10.access.checks import can
+from o10.access.keys import Caller
+from o10.access.roles import Action
+from o10.kernel import figures, ids
+from o10.kernel.money import NANOS_PER_UNIT
+from o10.kernel.pageview import PageView
+from policies import facade
+from policies.web.price_forms import Typed
+from policies.web.shown_envelope_change import Problem
+from policies.web.shown_prices import offer_url, pending_rows, stamp_of, tabs_of
+
+DAYS_CHARTED: Final = 60
+NOTICE_SOON: Final = timedelta(days=45)
+PPM: Final = 1_000_000
+_ADVICE: Final = {
+    "keep": ("Keep it", "favourable"),
+    "shrink": ("Shrink at term", "warn"),
+    "end": ("End at term", "adverse"),
+    "watch": ("Watch", "neutral"),
+    "not_enough_evidence": ("Not enough evidence", "neutral"),
+}
+
+
+def show_commitments(
+    *,
+    found: Sequence[facade.CommitmentView],
+    pending: Sequence[Any],
+    caller: Caller,
+    now: datetime,
+    view: PageView,
+) -> dict[str, Any]:
+    """Which context has the list of commitments?"""
+    currency = facade.organisation().currency
+    charge = sum(each.charge for each in found)
+    waste = sum(each.waste for each in found)
+    if not found:
+        headline = "No capacity is committed: every call is bought on demand."
+    elif not charge:
+        headline = f"{len(found)} commitments; no day of them was charged yet."
+    else:
+        headline = (
+            f"{figures.money(waste, currency).text} of {figures.money(charge, currency).text} "
+            f"paid for capacity in 30 days was not used "
+            f"({figures.percent(part=waste, whole=charge).text})."
+        )
+    return {
+        "head": {
+            "headline": headline,
+            "subline": "A charge is due whether used or not. What is used costs nothing more "
+            "at the margin; what is not is waste, a line of its own with the owner.",
+            "tabs": tabs_of("commitments"),
+            "primary": {"label": "New commitment", "url": reverse("commitment-new")}
+            if can(caller=caller, action=Action.CHANGE_PRICES)
+            else None,
+        },
+        "stamp": stamp_of(now),
+        "pending": pending_rows(pending),
+        "export_links": view.exports(),
+        "rows": [_row(each, currency, now) for each in found],
+        "currency": currency,
+        "empty": {
+            "title": "No capacity is committed.",
+            "text": "A commitment buys units by the hour: its charge, drawdown and waste are "
+            "booked day by day once two people agreed to it.",
+        },
+    }
+
+
+def _row(view: facade.CommitmentView, currency: str, now: datetime) -> dict[str, Any]:
+    terms = view.terms
+    word, tone = _ADVICE[view.advice.step.value]
+    return {
+        "name": terms.name,
+        "url": reverse("commitment", args=[terms.public]),
+        "offer": terms.key.slug,
+        "owner": terms.owner_slug,
+        "ends": figures.day(terms.end_at.date()),
+        "notice": figures.day(terms.notice_date),
+        "notice_soon": _soon(terms, now),
+        "hour": f"{figures.count(view.hour_used).text} of "
+        f"{figures.count(terms.capacity_an_hour).text}",
+        "charge": figures.money(view.charge, currency),
+        "waste": figures.money(view.waste, currency),
+        "used": figures.percent(part=view.used, whole=view.capacity) if view.capacity else None,
+        "advice": word,
+        "tone": tone,
+    }
+
+
+def show_commitment(
+    *,
+    view: facade.CommitmentView,
+    pending: Sequence[Any],
+    names: Mapping[str, str],
+    caller: Caller,
+    now: datetime,
+) -> dict[str, Any]:
+    """Which context has one commitment?"""
+    currency = facade.organisation().currency
+    terms = view.terms
+    share = figures.percent(part=view.used, whole=view.capacity).text if view.capacity else "—"
+    if view.charge:
+        headline = (
+            f"{terms.name} was used to {share}: "
+            f"{figures.money(view.waste, currency).text} of "
+            f"{figures.money(view.charge, currency).text} was waste."
+        )
+    else:
+        headline = f"{terms.name} was not charged yet."
+    word, tone = _ADVICE[view.advice.step.value]
+    days = view.days[-DAYS_CHARTED:]
+    return {
+        "head": {
+            "headline": headline,
+            "subline": _advice_text(view, currency),
+            "crumbs": [
+                {"label": "Commitments", "url": reverse("commitments")},
+                {"label": terms.name},
+            ],
+            "status": {"word": word, "tone": tone},
+            "primary": {
+                "label": "Change terms",
+                "url": f"{reverse('commitment-new')}?commitment={terms.public}",
+            }
+            if can(caller=caller, action=Action.CHANGE_PRICES)
+            else None,
+        },
+        "stamp": stamp_of(now),
+        "pending": pending_rows(pending),
+        "kpis": _kpis(view, currency, share),
+        "chart": _chart(days, currency) if days else None,
+        "users": [
+            {
+                "slug": slug or "unattributed",
+                "url": reverse("use-case", args=[slug]) if slug else "",
+                "tokens": figures.count(tokens),
+                "share": figures.percent(part=tokens, whole=view.used),
+                "cost": figures.money(nanos, currency),
+            }
+            for slug, (tokens, nanos) in view.users.items()
+        ],
+        "waste": figures.money(view.waste, currency),
+        "owner": f"{terms.owner_kind.replace('_', ' ')} {terms.owner_slug}",
+        "shifts": [
+            {
+                "slug": each.use_case,
+                "url": reverse("use-case", args=[each.use_case]),
+                "tokens": figures.count(each.tokens_an_hour),
+                "cost": figures.money(each.on_demand, currency),
+            }
+            for each in view.advice.shifts
+        ],
+        "facts": _facts(view, names, now),
+        "versions": [
+            {
+                "version": each.version,
+                "units": f"{each.units:,}",
+                "rate": figures.money_exact(each.hourly_rate_nanos, each.currency),
+                "from": figures.day(each.start_at.date()),
+                "to": figures.day(each.end_at.date()),
+                "by": names.get(each.requested_by, each.requested_by),
+                "approved": names.get(each.approved_by, each.approved_by),
+                "evidence": each.evidence,
+            }
+            for each in reversed(view.versions)
+        ],
+        "ledger_url": f"{reverse('ledger')}?f=kind:commitment",
+        "currency": currency,
+    }
+
+
+def _kpis(view: facade.CommitmentView, currency: str, share: str) -> list[dict[str, Any]]:
+    free = view.hour_left > 0
+    return [
+        {
+            "label": "Used, 30 days",
+            "value": share,
+            "note": f"break-even {figures.percent(part=view.break_even_ppm, whole=PPM).text}"
+            if view.break_even_ppm is not None
+            else "break-even not known",
+            "tone": "adverse"
+            if view.break_even_ppm is not None
+            and view.used * PPM < view.break_even_ppm * view.capacity
+            else "",
+        },
+        {
+            "label": "Waste, 30 days",
+            "value": figures.money(view.waste, currency),
+            "note": "its own line, with the owner",
+        },
+        {
+            "label": "Accounting price",
+            "value": figures.rate(view.accounting_price, currency),
+            "note": "charge / served tokens, per million",
+        },
+        {
+            "label": "Routing price now",
+            "value": figures.rate(0 if free else view.on_demand_price, currency),
+            "note": "the hour has room" if free else "the hour is full: on demand",
+        },
+        {
+            "label": "On demand",
+            "value": figures.rate(view.on_demand_price, currency),
+            "note": "same calls, list price, per million",
+        },
+        {
+            "label": "Left this hour",
+            "value": figures.count(view.hour_left),
+            "unit": "tokens",
+            "note": f"of {figures.count(view.terms.capacity_an_hour).text}",
+        },
+    ]
+
+
+def _advice_text(view: facade.CommitmentView, currency: str) -> str:
+    advice = view.advice
+    saving = figures.money(advice.saving, currency).text
+    match advice.step.value:
+        case "shrink":
+            text = (
+                f"Shrink to {advice.units} units at term: {saving} less in 30 days "
+                f"({figures.percent(part=advice.saving_ppm, whole=PPM).text}), 10 % spare kept."
+            )
+        case "end":
+            text = f"Let it end: on demand the same calls cost {saving} less in 30 days."
+        case "watch":
+            text = "Under half is used, but no smaller number of units saves 5 %."
+        case "keep":
+            text = "At least half of it is used: keep it, with 10 % spare."
+        case _:
+            text = "A week of charged days and a list price are needed before an advice."
+    if advice.shifts:
+        names = ", ".join(each.use_case for each in advice.shifts[:3])
+        text += f" Or shift in: {names}."
+    return text
+
+
+def _facts(
+    view: facade.CommitmentView, names: Mapping[str, str], now: datetime
+) -> list[dict[str, Any]]:
+    terms = view.terms
+    notice = figures.day(terms.notice_date).text
+    break_even = "—"
+    if view.break_even_tokens is not None:
+        break_even = f"{figures.count(view.break_even_tokens).text} tokens in those days"
+    return [
+        {"term": "Offer", "text": terms.key.slug, "href": offer_url(terms.key.slug)},
+        {"term": "Units", "text": f"{terms.units:,}"},
+        {
+            "term": "Rate per unit and hour",
+            "text": figures.money_exact(terms.hourly_rate_nanos, terms.currency),
+        },
+        {
+            "term": "Serves per unit and hour",
+            "text": f"{figures.count(terms.unit_tokens).text} tokens",
+        },
+        {
+            "term": "Runs",
+            "text": f"{figures.day(terms.start_at.date()).text} to "
+            f"{figures.day(terms.end_at.date()).text}",
+            "sub": terms.term,
+        },
+        {
+            "term": "Notice by",
+            "text": notice,
+            "sub": "soon" if _soon(terms, now) else "",
+        },
+        {"term": "Break-even", "text": break_even},
+        {"term": "Beyond capacity", "text": terms.beyond.replace("_", " ")},
+        {"term": "Owner", "text": f"{terms.owner_kind.replace('_', ' ')} {terms.owner_slug}"},
+        {"term": "Approved by", "text": names.get(terms.approved_by, terms.approved_by)},
+        {"term": "Evidence", "text": terms.evidence},
+    ]
+
+
+def _soon(terms: facade.CommitmentTerms, now: datetime) -> int:
+    left = terms.notice_date - now.date()
+    return int(timedelta(0) <= left <= NOTICE_SOON)
+
+
+def _chart(days: Sequence[Any], currency: str) -> dict[str, Any]:
+    """Used and waste of each day, stacked to its charge."""
+    labels = [f"{each.day:%d %b}" for each in days]
+    used = [each.used_nanos / NANOS_PER_UNIT for each in days]
+    waste = [each.waste / NANOS_PER_UNIT for each in days]
+    top = max((each.charge for each in days), default=0) / NANOS_PER_UNIT or 1
+    worst = max(days, key=lambda each: each.waste)
+    title = (
+        f"Waste was highest on {worst.day:%d %b}: {figures.money(worst.waste, currency).text}"
+        if worst.waste
+        else "Nothing was wasted"
+    )
+
+    def bars(values: list[float], role: str, word: str) -> dict[str, Any]:
+        return {
+            "type": "bar",
+            "x": labels,
+            "y": values,
+            "meta": {"role": role},
+            "name": word,
+            "hovertext": [
+                f"{word} {figures.money(round(value * NANOS_PER_UNIT), currency).text}, {label}"
+                for value, label in zip(values, labels, strict=True)
+            ],
+            "hoverinfo": "text",
+        }
+
+    return {
+        "id": "waste",
+        "title": title,
+        "subtitle": f"charge a day in {currency}, used and waste, {len(days)} days",
+        "summary": f"{title}; used and waste of each day add up to its charge.",
+        "size": "short",
+        "legend": [
+            {"mark": "ac", "label": "Used"},
+            {"mark": "adverse", "label": "Waste"},
+        ],
+        "figure": {
+            "data": [bars(used, "ac", "Used"), bars(waste, "adverse", "Waste")],
+            "layout": {
+                "barmode": "stack",
+                "xaxis": {
+                    "type": "category",
+                    "tickangle": 0,
+                    "tickvals": labels[:: max(1, len(labels) // 6)],
+                },
+                "yaxis": {
+                    "range": [0, top * 1.1],
+                    "tickvals": [0, top],
+                    "ticktext": [
+                        "0",
+                        figures.money(round(top * NANOS_PER_UNIT), currency).text,
+                    ],
+                },
+            },
+        },
+        "table": {
+            "columns": [
+                {"label": "Day"},
+                {"label": "Charge", "num": True},
+                {"label": "Used", "num": True},
+                {"label": "Waste", "num": True},
+                {"label": "Use of capacity", "num": True},
+            ],
+            "rows": [
+                [
+                    label,
+                    figures.money(each.charge, currency),
+                    figures.money(each.used_nanos, currency),
+                    figures.money(each.waste, currency),
+                    figures.percent(part=each.used, whole=each.capacity),
+                ]
+                for label, each in zip(labels, days, strict=True)
+            ],
+        },
+    }
+
+
+def show_commitment_form(
+    *,
+    typed: Typed,
+    terms: facade.CommitmentTerms | None,
+    problem: Problem | None,
+    caller: Caller,
+    now: datetime,
+) -> dict[str, Any]:
+    """Which context has the form of a commitment: new, or other terms?"""
+    currency = facade.organisation().currency
+    values = dict(_typed_terms(terms)) | dict(typed.values)
+    owner = values.get("owner", "")
+    cases = facade.list_use_case_rows()
+    owners = [("company:company", "The company")]
+    owners += [
+        (f"department:{slug}", f"Department {slug}")
+        for slug in sorted({case.department for case in cases if case.department})
+    ]
+    owners += [(f"use_case:{case.slug}", case.name) for case in cases]
+    return {
+        "head": {
+            "headline": f"Ask for other terms of {terms.name}"
+            if terms
+            else "Ask for committed capacity",
+            "subline": "Charged by the hour whether used or not. It holds, and is booked day "
+            "by day, once a second person agreed.",
+            "crumbs": [
+                {"label": "Commitments", "url": reverse("commitments")},
+                {"label": terms.name if terms else "New commitment"},
+            ],
+        },
+        "problem": problem,
+        "wrong": problem.fields if problem else (),
+        "may": can(caller=caller, action=Action.CHANGE_PRICES),
+        "action": reverse("commitment-new"),
+        "form_key": typed.key or ids.new_uuid().hex,
+        "public": terms.public if terms else "",
+        "values": values,
+        "currency": values.get("currency") or currency,
+        "owners": [
+            {"value": value, "label": label, "chosen": value == owner}
+            for value, label in owners
+        ],
+        "beyonds": [
+            {"value": "on_demand", "label": "bought on demand"},
+            {
+                "value": "refused",
+                "label": "refused by the venue",
+                "chosen": values.get("beyond") == "refused",
+            },
+        ],
+        "today": values.get("start") or now.date().isoformat(),
+    }
+
+
+def _typed_terms(terms: facade.CommitmentTerms | None) -> Mapping[str, str]:
+    if terms is None:
+        return {}
+    rate = figures.csv_money(terms.hourly_rate_nanos)
+    return {
+        "name": terms.name,
+        "venue": terms.key.venue,
+        "model": terms.key.model,
+        "region": terms.key.region,
+        "units": str(terms.units),
+        "hourly_rate": rate,
+        "currency": terms.currency,
+        "unit_tokens": str(terms.unit_tokens),
+        "term": terms.term,
+        "start": terms.start_at.date().isoformat(),
+        "end": terms.end_at.date().isoformat(),
+        "notice_date": terms.notice_date.isoformat(),
+        "owner": f"{terms.owner_kind}:{terms.owner_slug}",
+        "beyond": terms.beyond,
+        "evidence": terms.evidence,
+    }
+
+
+def show_fx_rates(
+    *,
+    lines: Sequence[facade.FxLine],
+    names: Mapping[str, str],
+    typed: Typed,
+    problem: Problem | None,
+    caller: Caller,
+    now: datetime,
+    view: PageView,
+) -> dict[str, Any]:
+    """Which context has the page of rates?"""
+    currency = facade.organisation().currency
+    newest = [line for line in lines if line.newest]
+    stale = [line.currency for line in newest if line.stale]
+    headline = f"{len(newest)} currencies have a dated rate in {currency}"
+    if not newest:
+        headline = f"Everything is priced in {currency}: no other currency has a rate."
+    elif stale:
+        headline += f"; that of {', '.join(stale)} is older than a week."
+    else:
+        headline += ", none older than a week."
+    return {
+        "head": {
+            "headline": headline,
+            "subline": "A rate holds from its date until the next. A new one changes no booked "
+            "entry; the difference to what was paid is a line of its own.",
+            "tabs": tabs_of("fx-rates"),
+        },
+        "stamp": stamp_of(now),
+        "problem": problem,
+        "wrong": problem.fields if problem else (),
+        "may": can(caller=caller, action=Action.CHANGE_PRICES),
+        "action": reverse("fx-rates"),
+        "form_key": typed.key or ids.new_uuid().hex,
+        "values": typed.values,
+        "today": typed.get("date") or now.date().isoformat(),
+        "export_links": view.exports(),
+        "rows": [
+            {
+                "currency": line.currency,
+                "rate": line.rate,
+                "date": figures.day(line.rate_date),
+                "source": line.source,
+                "evidence": line.evidence,
+                "by": names.get(line.actor, line.actor),
+                "version": line.version,
+                "state": "stale"
+                if line.stale
+                else "in force"
+                if line.newest
+                else "held"
+                if line.in_force
+                else "replaced",
+                "tone": "warn" if line.stale else "favourable" if line.newest else "neutral",
+            }
+            for line in lines
+        ],
+        "currency": currency,
+    }

@@ -22,6 +22,9 @@ NAMED = {
     "entry": "ent_01h455vb4pex5vsknk084sn02q",
     "lease": "lse_01h455vb4pex5vsknk084sn02q",
     "holder": "7",
+    "proposal": "ppr_01h455vb4pex5vsknk084sn02q",
+    "row": "7",
+    "commitment": "cmt_01h455vb4pex5vsknk084sn02q",
 }
 OPEN = {("GET", "/api/v1/ledger/checkpoint"), ("GET", "/api/v1/ledger/tile/<path:tile_path>")}
 

@@ -259,18 +259,26 @@ def read_at(path: Path, offset: int) -> Record:
     except FileNotFoundError as error:
         raise RecordMissing(offset=offset) from error
     try:
-        chunk = os.pread(fd, _FIRST_READ, offset)
-        if len(chunk) < _HEAD.size:
-            raise RecordMissing(offset=offset)
-        length, check = _HEAD.unpack_from(chunk)
-        end = _HEAD.size + length
-        if not 0 < length <= MAX_PAYLOAD_BYTES:
-            raise RecordMissing(offset=offset)
-        if end > len(chunk):
-            chunk = os.pread(fd, end, offset)
-        record = _read(memoryview(chunk)[_HEAD.size : end], check)
+        return read_from(fd, offset)
     finally:
         os.close(fd)
+
+
+def read_from(fd: int, offset: int) -> Record:
+    """Which record starts here, in a journal that is open?
+
+    Raises: RecordMissing when no whole record stands at this place.
+    """
+    chunk = os.pread(fd, _FIRST_READ, offset)
+    if len(chunk) < _HEAD.size:
+        raise RecordMissing(offset=offset)
+    length, check = _HEAD.unpack_from(chunk)
+    end = _HEAD.size + length
+    if not 0 < length <= MAX_PAYLOAD_BYTES:
+        raise RecordMissing(offset=offset)
+    if end > len(chunk):
+        chunk = os.pread(fd, end, offset)
+    record = _read(memoryview(chunk)[_HEAD.size : end], check)
     if record is None:
         raise RecordMissing(offset=offset)
     return record

@@ -48,15 +48,26 @@ def next_slice(
     return max(worst, min(part, max(dear, burn_1s)))
 
 
-def small_slice(*, remaining: Nanos, active_workers: int, w99: Nanos, worst: Nanos) -> Nanos:
+def small_slice(
+    *, remaining: Nanos, active_workers: int, w99: Nanos, worst: Nanos, lent: Nanos = 0
+) -> Nanos:
     """How much of an envelope with a single user? A worker's full share, with one loan.
 
     There may be ten thousand of them: a loan each costs more than what a crash could strand,
     which the bookkeeper returns within a second. Near its end each call borrows for itself.
+    `lent` is what others have of it already: the first one's share is that of the second.
     """
     if remaining < NEAR * max(w99, worst):
         return worst
-    return max(worst, remaining // max(1, active_workers))
+    return max(worst, min(remaining, (remaining + lent) // max(1, active_workers)))
+
+
+def fair_share(left: Nanos, *, users: int, active_workers: int) -> Nanos:
+    """How much of what their parent has left may one worker lend to one of so many users?
+
+    All workers together lay up a quarter of it, however many users there are.
+    """
+    return left // (SHARE * max(1, users) * max(1, active_workers))
 
 
 @dataclass(slots=True)

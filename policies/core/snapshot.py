@@ -171,10 +171,28 @@ class Snapshot:
             if child is None:
                 break
             leaf = child
+        return self.place_at(leaf, at)
+
+    def place_at(self, leaf: EnvelopeRule, at: datetime) -> Place | Reason:
+        """Where do calls of this envelope draw their money from? A reason for nowhere."""
         stay = self._stays.get(leaf.id)
         if stay is not None and stay.start <= at < stay.end:
             return stay.place
         return self._place(leaf, at)
+
+    def leaves_below(self, parent: int, *, at: datetime) -> tuple[EnvelopeRule, ...]:
+        """Which envelopes directly below this one have none below themselves? By number.
+
+        Of a child with several envelopes the one that holds now.
+        """
+        found = [
+            rules[0] if len(rules) == 1 else _in_turn(rules, at)
+            for slugs in self._below.get(parent, {}).values()
+            for rules in slugs.values()
+        ]
+        return tuple(
+            sorted((rule for rule in found if rule.id not in self._below), key=_number)
+        )
 
     def label_kinds(self, use_case: str) -> tuple[str, ...]:
         """Which labels of a call choose its envelope? Scope kinds below the use case.

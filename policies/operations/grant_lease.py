@@ -69,18 +69,21 @@ WITH mine AS (
     WHERE l.fence = %s AND l.state IN ('open', 'draining')),
 due AS (
     SELECT l.id FROM lease l
-    WHERE l.id IN (SELECT id FROM mine WHERE expires_at < %s)
+    WHERE l.id IN (
+        SELECT id FROM mine
+        WHERE expires_at < %s OR id IN (SELECT unnest(%s::uuid[])))
       AND l.state IN ('open', 'draining')
     ORDER BY l.id FOR UPDATE),
 renewed AS (
-    UPDATE lease l SET expires_at = greatest(l.expires_at, least(%s, (
+    UPDATE lease l SET expires_at = greatest(l.expires_at, least(
+        CASE WHEN l.id IN (SELECT unnest(%s::uuid[])) THEN %s ELSE %s END, (
         SELECT min(b.period_end) FROM envelope_balance b
         JOIN unnest(l.path_ids, l.path_periods) AS cell (envelope_id, period_start)
           ON b.envelope_id = cell.envelope_id AND b.period_start = cell.period_start)))
     FROM due WHERE l.id = due.id
     RETURNING l.id, l.expires_at)
 SELECT id, expires_at FROM renewed
-UNION ALL SELECT id, expires_at FROM mine WHERE expires_at >= %s
+UNION ALL SELECT id, expires_at FROM mine WHERE id NOT IN (SELECT id FROM due)
 """
 SEE_HOLDER = """
 UPDATE lease_holder SET seen_at = greatest(seen_at, %s) WHERE fence = %s AND ended_at IS NULL
@@ -261,8 +264,17 @@ def grant_many(
     return answers
 
 
-def renew_leases(*, fence: int, ttl_s: int, now: datetime) -> dict[UUID, datetime]:
+def renew_leases(
+    *,
+    fence: int,
+    ttl_s: int,
+    now: datetime,
+    small: Sequence[UUID] = (),
+    small_ttl_s: int = 0,
+) -> dict[UUID, datetime]:
     """Until when does each lease of this holder live now?
+
+    Those in `small` are renewed for `small_ttl_s` from now, whatever is left of them.
 
     Shape: every lease that may still be spent or drained; one that lacks is closed, or its
     holder has ended, and nothing was changed. Written down once half of its time is over.
@@ -270,7 +282,9 @@ def renew_leases(*, fence: int, ttl_s: int, now: datetime) -> dict[UUID, datetim
     """
     half = now + timedelta(seconds=ttl_s) / 2
     until = now + timedelta(seconds=ttl_s)
-    found = statements.rows(RENEW, [fence, half, until, half])
+    long = now + timedelta(seconds=small_ttl_s)
+    some = list(small)
+    found = statements.rows(RENEW, [fence, half, some, some, long, until])
     statements.run(SEE_HOLDER, [now, fence])
     return dict(found)
 

@@ -65,7 +65,7 @@ def run(*, rounds: int, seconds: float = SECONDS) -> Bench:
         if peer is None:
             facts["LiteLLM"] = f"not measured: {INSTALL} installs it"
         local = local_lease.compare(running, scene, rounds=rounds, seconds=CALM_SECONDS)
-        many = many_children.compare(running, scene, rounds=rounds, seconds=seconds)
+        many = many_children.compare(running, scene, rounds=rounds)
     return Bench(
         name="authorize",
         ratios=(*ratios, *local[0], *many[0]),

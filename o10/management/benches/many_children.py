@@ -1,22 +1,41 @@
 """Is a use case with ten thousand users as fast as one with ten, and is any of them over?
 
 Each user has an envelope below the use case's; calls name the user (`customer`), 15 % of them
-at a frontier model. Both use cases are asked by the same connections in turn; what was allowed
-to each user is counted from the answers and compared with its cap, and with the database.
+at a frontier model. A million calls would take too long, so each round draws users who have not
+called before and each of them makes his hundred calls, in random order among all the others;
+the ten make as many together. The first calls are among them: money for a user who has not
+called is there when the workers have borrowed ahead for all of them, and the bench waits for
+that once, after the first users have called, and says how long it took.
+Both use cases are asked by the same connections in turn; what was allowed to each user is
+counted from the answers and compared with its cap, and with the database.
 """
 
 import itertools
 import random
+import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from o10.kernel import clock
 from o10.management.benches import server as servers
 from o10.management.benches.crew import connect
-from o10.management.benches.drive import Request, Script, build_request, drive
-from o10.management.benches.load import Sample, column, first_number, measure, take_turns
+from o10.management.benches.drive import (
+    Request,
+    Script,
+    build_request,
+    drive,
+    percentile,
+)
+from o10.management.benches.load import (
+    Sample,
+    column,
+    first_number,
+    measure,
+    middle,
+    take_turns,
+)
 from o10.management.benches.provider import MODEL
 from o10.management.benches.result import Ratio, Side, ratio
 from o10.management.benches.scene import NANOS, WIDE, Scene, open_use_case
@@ -33,25 +52,43 @@ TIGHT, TIGHT_CAP = 20, NANOS // 20
 """So many more users whose cap is so small that their calls are refused in the end."""
 CONNECTIONS = 16
 CHANGE_S = 5.0
-TOUCH_S = 120.0
-"""Whoever was not called by then is met for the first time in a measured round."""
+EACH = 100
+"""Calls of each user who was drawn."""
+DRAWN = 300
+"""Users of one round: 30,000 calls, of which one in a hundred is somebody's first."""
+ROUND_S = 60.0
+FIRST_DRAWN = 50
+STOCK_S = 90.0
+STILL_S = 3.0
 FEW_SLUG, MANY_SLUG = "ten-users", "many-users"
+_TOLD = {
+    "calls/s": "rate",
+    "p50 us": "p50_us",
+    "p99 us": "p99_us",
+    "processor us": "cpu_us",
+    "bookkeeper us": "books_us",
+    "PostgreSQL us": "database_us",
+}
 
 
 @dataclass(slots=True)
 class _Crowd:
-    """The users of one use case, and what each was allowed, in nanos, by the answers."""
+    """The users of one use case, and what each was allowed, in nanos, by the answers.
+
+    `first` are the waits of the first call of each, in ns.
+    """
 
     slug: str
     parent: str
     users: Sequence[str]
     calls: dict[str, tuple[Request, Request]] = field(default_factory=dict)
     allowed: dict[str, int] = field(default_factory=dict)
+    first: "array[int]" = field(default_factory=lambda: array("q"))
     denied: int = 0
 
 
 def compare(
-    running: Site, scene: Scene, *, rounds: int, seconds: float, many: int = MANY
+    running: Site, scene: Scene, *, rounds: int, many: int = MANY
 ) -> tuple[list[Ratio], dict[str, Any]]:
     """p50 with many children over p50 with ten (goal <= 1.2), and whether all caps held."""
     few = _open(scene, FEW_SLUG, [f"few-{n:05}" for n in range(FEW)], cap=WIDE // 100)
@@ -59,20 +96,33 @@ def compare(
     tight = [f"tight-{n:05}" for n in range(TIGHT)]
     _add(scene, crowd, tight, cap=TIGHT_CAP)
     facts: dict[str, Any] = {"many: children": many, "many: frontier share": FRONTIER_SHARE}
-    first = [_touch_all(running, each) for each in (few, crowd)]
-    facts["many: first calls of each child, per second"] = round(first[1].rate, 1)
-    facts["many: first calls of each child, p50 us"] = round(first[1].p50_us, 1)
-    facts["many: first calls of each child, p99 us"] = round(first[1].p99_us, 1)
-    facts["many: first calls of each child, asked again"] = first[1].asked_again
+    chance = random.Random(1)  # noqa: S311 - repeatable
+    fresh = chance.sample(crowd.users, len(crowd.users))
+    cold = _turn(running, crowd, _draws([fresh[:FIRST_DRAWN]]))()
+    facts["many: first users, nothing lent ahead: p50 us"] = round(cold.p50_us, 1)
+    facts["many: first users, nothing lent ahead: p99 us"] = round(cold.p99_us, 1)
+    del crowd.first[:]
+    leases, seconds = _await_stock(crowd.slug)
+    facts["many: leases of the users afterwards"] = leases
+    facts["many: until then, s"] = round(seconds, 1)
+    groups = [fresh[at : at + DRAWN] for at in range(FIRST_DRAWN, len(fresh), DRAWN)]
     said = take_turns(
-        {each.slug: _turn(running, each, seconds) for each in (few, crowd)}, rounds=rounds
+        {
+            few.slug: _turn(running, few, _draws([few.users] * (rounds + 1))),
+            crowd.slug: _turn(running, crowd, _draws(groups)),
+        },
+        rounds=rounds,
     )
+    facts["many: first calls of a user, p50 us"] = round(percentile(crowd.first, 0.5), 1)
+    facts["many: first calls of a user, p99 us"] = round(percentile(crowd.first, 0.99), 1)
     _exhaust(running, crowd, tight)
     facts["many: calls refused"] = crowd.denied
+    facts["many: calls of each user drawn"] = EACH
     facts["many: asked again"] = sum(each.asked_again for each in said[crowd.slug])
     facts |= {
-        f"many: {name}: p50 us, c={CONNECTIONS}": round(column(samples, "p50_us")[-1], 1)
+        f"many: {name}: {what}, c={CONNECTIONS}": middle(samples, field_)
         for name, samples in said.items()
+        for what, field_ in _TOLD.items()
     }
     caps = dict.fromkeys(crowd.users, CAP) | dict.fromkeys(tight, TIGHT_CAP)
     return [
@@ -132,31 +182,70 @@ def _request(scene: Scene, slug: str, user: str, model: str) -> Request:
     return build_request(path="/api/v1/authorize", key=scene.key, body=body)
 
 
-def _turn(running: Site, crowd: _Crowd, seconds: float) -> Any:
-    def make(waits: "array[int]") -> list[Script]:
-        return [_spread(crowd, waits) for _ in range(CONNECTIONS)]
+def _draws(groups: Sequence[Sequence[str]]) -> Iterator[list[tuple[str, bool]]]:
+    """The calls of each group in random order: whose, and whether at the frontier model.
 
-    return lambda: measure(running, running[PLANE], make, seconds=seconds)
+    Whatever the group, as many calls as DRAWN users make, or as its own make if it is one of
+    many; 15 of a hundred at the frontier.
+    """
+    chance = random.Random(2)  # noqa: S311 - repeatable
+    dear = round(EACH * FRONTIER_SHARE)
+    for users in groups:
+        times = DRAWN // len(users) if len(users) == FEW else 1
+        calls = [(user, at < dear) for user in users for at in range(EACH)] * times
+        chance.shuffle(calls)
+        yield calls
 
 
-def _spread(crowd: _Crowd, waits: "array[int]") -> Script:
-    chance = random.Random(first_number())  # noqa: S311 - repeatable
-    for number in itertools.count(first_number()):
-        user = crowd.users[int(chance.random() * len(crowd.users))]
-        request = crowd.calls[user][chance.random() < FRONTIER_SHARE]
-        status, body, nanos = yield request.numbered(number)
+def _turn(
+    running: Site, crowd: _Crowd, draws: Iterator[list[tuple[str, bool]]]
+) -> Callable[[], Sample]:
+    def turn() -> Sample:
+        calls = iter(next(draws))
+
+        def make(waits: "array[int]") -> list[Script]:
+            return [_spread(crowd, calls, waits) for _ in range(CONNECTIONS)]
+
+        return measure(running, running[PLANE], make, seconds=ROUND_S)
+
+    return turn
+
+
+def _spread(crowd: _Crowd, calls: Iterator[tuple[str, bool]], waits: "array[int]") -> Script:
+    number = first_number()
+    for user, dear in calls:
+        number += 1
+        first = user not in crowd.allowed
+        status, body, nanos = yield crowd.calls[user][dear].numbered(number)
         _note(crowd, user, status, body)
         waits.append(nanos)
+        if first:
+            crowd.first.append(nanos)
 
 
-def _touch_all(running: Site, crowd: _Crowd) -> Sample:
-    """The first call of each child at each worker: what a warm-up cannot leave out."""
-    todo = iter([user for user in crowd.users for _ in range(2)])
+def _await_stock(slug: str) -> tuple[int, float]:
+    """How many leases have the users once no more are made, and after how many seconds?"""
+    begun = last_at = time.monotonic()
+    before = -1
+    while time.monotonic() - begun < STOCK_S:
+        now = _leases(slug)
+        if now != before:
+            before, last_at = now, time.monotonic()
+        elif time.monotonic() - last_at > STILL_S:
+            break
+        time.sleep(0.2)
+    servers.drain()
+    return before, last_at - begun
 
-    def make(waits: "array[int]") -> list[Script]:
-        return [_each(crowd, todo, waits) for _ in range(CONNECTIONS)]
 
-    return measure(running, running[PLANE], make, seconds=TOUCH_S)
+def _leases(slug: str) -> int:
+    statement = """
+        SELECT count(*) FROM lease l JOIN policies_use_case u ON u.id = l.use_case
+        WHERE u.slug = %s AND l.state = 'open'
+    """
+    with connect("default") as connection:
+        row = connection.execute(statement, [slug]).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _exhaust(running: Site, crowd: _Crowd, users: Sequence[str]) -> None:

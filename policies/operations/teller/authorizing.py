@@ -40,7 +40,13 @@ from policies.operations.grant_exact import PolicyChanged
 from policies.operations.questions import Asked, ask
 from policies.operations.teller.known import Known
 from policies.operations.teller.loans import ask_others, borrow, look
-from policies.operations.teller.samples import allowed_answer, learn_from, write_grounds
+from policies.operations.teller.samples import (
+    allowed_answer,
+    learn_from,
+    try_on,
+    values_of,
+    write_grounds,
+)
 from policies.operations.teller.teller import BY_STRICT, Answered, Call, Teller, micros
 from policies.operations.teller.till import Till
 from policies.operations.teller.usual import answer_usual
@@ -145,7 +151,7 @@ def _in_full(teller: Teller, call: Call) -> Answered:
         else:
             look(teller, till, now=call.now)
             if not asked_others:
-                ask_others(teller, till, now=call.now)
+                ask_others(teller, till, short=ruling.binding, now=call.now)
             asked_others = True
         call.mono = teller.monotonic()
     return _strictly(call)
@@ -192,7 +198,7 @@ def _allow(teller: Teller, call: Call, ruled: _Ruled, till: Till) -> Answered | 
     worst = ruled.ruling.worst
     if worst is None:
         return None
-    learn_from(teller, asked, call.caller, till, known)
+    learned = learn_from(teller, asked, call.caller, till, known)
     expires = call.now + timedelta(seconds=request.ttl_s or strict.TTL_S)
     with teller.journal.lock:
         book, view = till.book, till.view
@@ -202,7 +208,7 @@ def _allow(teller: Teller, call: Call, ruled: _Ruled, till: Till) -> Answered | 
         if not book.reserve(worst.nanos, at=call.mono):
             return None
         try:
-            grounds = write_grounds(teller, asked, call.caller)
+            grounds = learned.grounds or write_grounds(teller, asked, call.caller)
             offset = teller.journal.position
             reservation = reservation_of(book.lease, offset)
             promise = token.ReservationToken(
@@ -214,16 +220,20 @@ def _allow(teller: Teller, call: Call, ruled: _Ruled, till: Till) -> Answered | 
                 expires_at_ms=unix_ms(expires),
                 max_output_tokens=worst.max_output_tokens,
             )
+            signed = token.sign(promise, key=known.signer.secret)
             answer = allowed_answer(
                 asked=asked,
-                ruling=decide(
+                # Unless another call came in between it was ruled on exactly this.
+                ruling=ruled.ruling
+                if left_now == ruled.left
+                else decide(
                     question=asked.question, snapshot=known.policy.snapshot, left=left_now
                 ),
                 left_now=left_now,
                 reservation=reservation,
                 view=ReservationView.of(
                     public_id=ids.id_of("rsv", reservation),
-                    token=token.sign(promise, key=known.signer.secret),
+                    token=signed,
                     money=Money(asked.policy.currency, worst.nanos),
                     expires_at=expires,
                 ),
@@ -247,6 +257,7 @@ def _allow(teller: Teller, call: Call, ruled: _Ruled, till: Till) -> Answered | 
         except BaseException:
             book.cancel(worst.nanos)
             raise
+        free = book.free
         book.enter(offset, worst.nanos)
         teller.name(reservation.int, book.lease, offset)
         till.reserved += worst.nanos
@@ -255,6 +266,17 @@ def _allow(teller: Teller, call: Call, ruled: _Ruled, till: Till) -> Answered | 
             # A lease for this call alone: what the call leaves goes back with its ending.
             teller.retire(till, book, now=call.now)
     till.used_at = call.mono
+    if learned.untried is not None:
+        values = values_of(
+            view,
+            reservation=reservation.int,
+            signed=signed,
+            worst=worst.nanos,
+            granted=worst.max_output_tokens,
+            expires=_encode_json(expires)[1:-1].decode(),
+            free=free,
+        )
+        try_on(till, learned.untried, answer=answer, values=values)
     return Answered(answer, offset)
 
 

@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
+
+import msgspec
 
 from o10.access.keys import Caller
 from o10.kernel import ids
@@ -20,25 +22,27 @@ from o10.kernel.errors import (
     ReservationFinalized,
     ReservationUnknown,
     ServiceUnavailable,
+    TokenInvalid,
 )
-from o10.kernel.money import Money
+from o10.kernel.money import Money, Nanos
 from o10.lease import journal as journals
 from o10.lease import records
 from o10.lease.book import Book
 from o10.lease.claims import Claimed, Found
+from o10.wire import token
 from o10.wire.decisions import MoneyView, Released, encode
 from o10.wire.reasons import SettleFlag
 from o10.wire.requests import Extend, Release, Settle
 from o10.wire.token import looks_like_token
-from policies.core.instants import unix_ms
 from policies.operations.answers import settled_answer
-from policies.operations.booked_call import hold_of, reservation_of
+from policies.operations.booked_call import hold_of, instant_of, reservation_of
 from policies.operations.extend import extend as extend_strictly
 from policies.operations.price_attempt import price_attempt
 from policies.operations.release import release as release_strictly
 from policies.operations.reservations import Hold
 from policies.operations.settle import attempt_hash
 from policies.operations.settle import settle as settle_strictly
+from policies.operations.teller.receipts import receipt
 from policies.operations.teller.teller import (
     BY_STRICT,
     Teller,
@@ -48,25 +52,39 @@ from policies.operations.teller.teller import (
 )
 from policies.operations.token_keys import read_token
 from policies.queries.backlog import count_unbooked, ends_of_journals
+from policies.queries.leased_calls import find_place
 
 ENDS_UNTIL_MS = 3_000
 """So long after its expiry a hold still ends in its lease; then the sweep takes it."""
+NO_FLAGS: Final[frozenset[SettleFlag]] = frozenset()
 _BOOKED_WITHIN_S = 1.0
 _PENDING_S = 2.0
+
+_decode_settle: Final = msgspec.json.Decoder(Settle).decode
 
 Ending = TypeVar("Ending", Settle, Release, Extend)
 
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """Which reservation in which lease is meant, and where does its record stand?"""
+    """Which reservation in which lease is meant, and what does its journal say of it?"""
 
     lease: UUID
     sequence: int
     reservation: UUID
     fence: int
     record: records.Reserved
-    hold: Hold
+    grounds: records.Grounds
+
+    @property
+    def hold(self) -> Hold:
+        """Which hold is it, as the strict form would read it? Made when asked for."""
+        return hold_of(reserved=self.record, grounds=self.grounds, sequence=self.sequence)
+
+    @property
+    def origin_ms(self) -> int:
+        """When was it made? Unix milliseconds, from its own id: uids of its moves share it."""
+        return self.reservation.int >> 80
 
 
 def settle(teller: Teller, *, request: Settle, caller: Caller, now: datetime) -> bytes:
@@ -77,16 +95,15 @@ def settle(teller: Teller, *, request: Settle, caller: Caller, now: datetime) ->
     leased = _leased(teller, request.reservation, caller, now)
     if leased is None:
         return _strictly(teller, settle_strictly, request, caller, now)
-    request_hash = attempt_hash(request, leased.hold)
     ended = _claim_end(teller, leased)
     if ended is not None:
-        return _repeated(teller, ended, leased, request, request_hash, caller, now)
+        return _repeated(teller, ended, leased, request, caller, now)
     if not request.final:
         # From here on the database answers for this call, whoever is asked on this host.
         _publish(teller, leased, BY_STRICT)
         return _strictly(teller, settle_strictly, request, caller, now)
     try:
-        answer, offset = _settle(teller, leased, request, request_hash, caller, now)
+        answer, offset = _settle(teller, leased, request, caller, now)
     except journals.JournalFull:
         # The disk is full: the database takes it, durably, and the hold leaves its lease.
         _publish(teller, leased, BY_STRICT)
@@ -107,10 +124,9 @@ def release(teller: Teller, *, request: Release, caller: Caller, now: datetime) 
     leased = _leased(teller, request.reservation, caller, now)
     if leased is None:
         return _strictly(teller, release_strictly, request, caller, now)
-    request_hash = attempt_hash(request, leased.hold)
     ended = _claim_end(teller, leased)
     if ended is not None:
-        return _repeated(teller, ended, leased, request, request_hash, caller, now)
+        return _repeated(teller, ended, leased, request, caller, now)
     answer = encode(
         Released(
             entry_id=None,
@@ -124,7 +140,7 @@ def release(teller: Teller, *, request: Release, caller: Caller, now: datetime) 
         at_us=micros(now),
         caller=caller.key_id,
         actor=caller.actor,
-        request_hash=request_hash,
+        request_hash=attempt_hash(request, leased.hold),
         request=encode(request),
         answer=answer,
     )
@@ -159,38 +175,43 @@ def extend(teller: Teller, *, request: Extend, caller: Caller, now: datetime) ->
 
 
 def _settle(
-    teller: Teller,
-    leased: Leased,
-    request: Settle,
-    request_hash: bytes,
-    caller: Caller,
-    now: datetime,
+    teller: Teller, leased: Leased, request: Settle, caller: Caller, now: datetime
 ) -> tuple[bytes, int]:
-    hold, currency = leased.hold, _currency(teller)
-    bill = price_attempt(hold=hold, request=request, currency=currency)
-    cost = hold.at_most if bill.cost is None else bill.cost
-    uid = ids.uid(scope="settle", key=f"{hold.id}#{request.attempt}", origin_ms=hold.origin_ms)
+    record, currency = leased.record, _currency(teller)
+    cost, flags = _bill(teller, leased, request, currency)
+    uid = ids.uid(
+        scope="settle",
+        key=f"{leased.reservation}#{request.attempt}",
+        origin_ms=leased.origin_ms,
+    )
+    asked = encode(request)
     with teller.journal.lock:
         book = _own_book(teller, leased)
-        by_hold = min(cost, hold.amount)
+        by_hold = min(cost, record.amount)
         covered = by_hold if book is None else book.covers(leased.sequence, cost)
         excess = cost - covered
-        flags = set(bill.flags) | ({SettleFlag.OVERRUN} if excess and hold.amount else set())
-        answer = encode(
-            settled_answer(
-                uid=uid,
-                currency=currency,
-                cost=cost,
-                refunded=hold.amount - by_hold,
-                overrun=excess,
-                late=0,
-                flags=flags,
+        if flags or excess:
+            if excess and record.amount:
+                flags = flags | {SettleFlag.OVERRUN}
+            answer = encode(
+                settled_answer(
+                    uid=uid,
+                    currency=currency,
+                    cost=cost,
+                    refunded=record.amount - by_hold,
+                    overrun=excess,
+                    late=0,
+                    flags=flags,
+                )
             )
-        )
+        else:
+            answer = receipt(
+                uid=uid, currency=currency, cost=cost, refunded=record.amount - by_hold
+            )
         offset = teller.journal.append(
             records.encode(
                 records.Settled(
-                    lease=leased.lease.bytes,
+                    lease=record.lease,
                     sequence=leased.sequence,
                     journal=leased.fence,
                     at_us=micros(now),
@@ -200,8 +221,9 @@ def _settle(
                     covered=covered,
                     caller=caller.key_id,
                     actor=caller.actor,
-                    request_hash=request_hash,
-                    request=encode(request),
+                    # Computed by whoever compares it: the books, or a repeated attempt.
+                    request_hash=b"",
+                    request=asked,
                     answer=answer,
                 )
             )
@@ -213,38 +235,73 @@ def _settle(
     return answer, offset
 
 
+def _bill(
+    teller: Teller, leased: Leased, request: Settle, currency: str
+) -> tuple[Nanos, frozenset[SettleFlag]]:
+    """What does it cost, and what is to be said of it? Without usage the whole hold."""
+    record = leased.record
+    usual = teller.bills.cost_of(
+        grounds=leased.grounds,
+        granted=record.max_output_tokens,
+        request=request,
+        at=instant_of(record.at_us),
+        currency=currency,
+    )
+    if usual is not None:
+        return usual, NO_FLAGS
+    hold = leased.hold
+    bill = price_attempt(hold=hold, request=request, currency=currency)
+    return (hold.at_most if bill.cost is None else bill.cost), bill.flags
+
+
 def _leased(teller: Teller, reference: str, caller: Caller, now: datetime) -> Leased | None:
     """Is this a reservation that may end in its lease? None = the strict way.
 
     Raises: TokenInvalid; ReservationUnknown for one of another use case.
     """
-    if looks_like_token(reference):
-        promise = read_token(reference)
-        place = (promise.lease, promise.sequence) if promise.sequence else None
-    else:
-        place = teller.named_in(reference)
+    place = _place(teller, reference)
     if place is None:
         return None
     lease, sequence = place
     fence = fence_of(lease)
-    path = teller.journal_of(fence)
     try:
-        record = journals.read_at(path, sequence)
-        grounds = journals.read_at(path, record.grounds)  # type: ignore[union-attr]
-    except (journals.RecordMissing, FileNotFoundError, AttributeError):
-        return None
-    if not isinstance(record, records.Reserved) or not isinstance(grounds, records.Grounds):
-        return None
-    if record.lease != lease.bytes or unix_ms(now) >= record.expires_ms + ENDS_UNTIL_MS:
-        return None
-    if not teller.lives(fence):
+        record = teller.places.read(fence, sequence)
+        if not isinstance(record, records.Reserved) or record.lease != lease.bytes:
+            return None
+        if micros(now) >= (record.expires_ms + ENDS_UNTIL_MS) * 1_000:
+            return None
+        grounds = teller.grounds_at(fence, record.grounds)
+        if grounds is None or not teller.lives(fence):
+            return None
+    except journals.RecordMissing:
         return None
     reservation = reservation_of(lease, sequence)
     slugs = caller.use_case_slugs
     if slugs is not None and grounds.use_case_slug not in slugs:
         raise ReservationUnknown(id=ids.id_of("rsv", reservation))
-    hold = hold_of(reserved=record, grounds=grounds, sequence=sequence)
-    return Leased(lease, sequence, reservation, fence, record, hold)
+    return Leased(lease, sequence, reservation, fence, record, grounds)
+
+
+def _place(teller: Teller, reference: str) -> tuple[UUID, int] | None:
+    """Which lease and number are meant? None = neither this host nor the books say so."""
+    if looks_like_token(reference):
+        promise = _promise(teller, reference)
+        return (promise.lease, promise.sequence) if promise.sequence else None
+    return teller.named_in(reference) or find_place(reference)
+
+
+def _promise(teller: Teller, text: str) -> token.ReservationToken:
+    """What does this token promise? Most are signed with the key of today.
+
+    Raises: TokenInvalid.
+    """
+    known = teller.known
+    if known is not None:
+        try:
+            return token.read(text, keys={known.signer.id: known.signer.secret})
+        except TokenInvalid:
+            pass
+    return read_token(text)
 
 
 def _claim_end(teller: Teller, leased: Leased) -> Found | None:
@@ -269,7 +326,6 @@ def _repeated(
     ended: Found,
     leased: Leased,
     request: Settle | Release,
-    request_hash: bytes,
     caller: Caller,
     now: datetime,
 ) -> bytes:
@@ -280,23 +336,28 @@ def _repeated(
     if ended.offset == BY_STRICT:
         run = settle_strictly if isinstance(request, Settle) else release_strictly
         return _strictly(teller, run, request, caller, now)  # type: ignore[type-var]
-    first = journals.read_at(teller.journal_of(ended.fence), ended.offset)
+    first = teller.places.read(ended.fence, ended.offset)
     if isinstance(first, records.Settled) and isinstance(request, Settle):
         if first.attempt == request.attempt:
-            if first.request_hash == request_hash:
+            if _hash_of(first, leased.hold) == attempt_hash(request, leased.hold):
                 return first.answer
             name = f"{leased.reservation}#{request.attempt}"
             raise IdempotencyMismatch(scope="settle", key=name)
     if isinstance(first, records.Released) and isinstance(request, Release):
-        if first.request_hash == request_hash:
+        if first.request_hash == attempt_hash(request, leased.hold):
             return first.answer
         raise IdempotencyMismatch(scope="release", key=str(leased.reservation))
     raise _finalized(teller, ended, leased)
 
 
+def _hash_of(first: records.Settled, hold: Hold) -> bytes:
+    """Which hash has the request that was answered first?"""
+    return first.request_hash or attempt_hash(_decode_settle(first.request), hold)
+
+
 def _finalized(teller: Teller, ended: Found, leased: Leased) -> ReservationFinalized:
     """Which refusal says that it ended in its lease, though the books may not know it yet?"""
-    first = journals.read_at(teller.journal_of(ended.fence), ended.offset)
+    first = teller.places.read(ended.fence, ended.offset)
     state = "settled" if isinstance(first, records.Settled) else "released"
     return ReservationFinalized(id=ids.id_of("rsv", leased.reservation), state=state)
 
@@ -337,11 +398,19 @@ def _own_book(teller: Teller, leased: Leased) -> Book | None:
 
 
 def _after(teller: Teller, leased: Leased, now: datetime) -> None:
-    """A lease that was replaced keeps nothing: what an ending frees in it goes back at once."""
+    """A lease that was replaced keeps nothing: what an ending frees in it goes back.
+
+    At once where money is so short that a call borrowed for itself alone; else soon.
+    """
     teller.named.pop(leased.reservation.int, None)
     found = teller.books.get(leased.lease)
-    if found is not None and found[0].book is not found[1]:
-        teller.give_back(*found, now=now)
+    if found is None or found[0].book is found[1]:
+        return
+    till, book = found
+    if book.granted <= till.pace.dearest:
+        teller.give_back(till, book, now=now)
+    else:
+        teller.owed.add(book.lease)
 
 
 def _publish(teller: Teller, leased: Leased, offset: int) -> None:

@@ -13,8 +13,8 @@ from o10.kernel.errors import ServiceUnavailable
 from o10.lease import records
 from o10.lease.book import Book, Reuse
 from policies.core.envelope import Balance
-from policies.core.slices import next_slice, small_slice
-from policies.core.till import View, view_of
+from policies.core.slices import NEAR, fair_share, next_slice, small_slice
+from policies.core.till import UNBOUNDED, View, view_of
 from policies.operations.booked_call import reservation_names
 from policies.operations.grant_lease import HolderEnded, Lent, grant_lease
 from policies.operations.leases import notify
@@ -76,13 +76,22 @@ def refill(teller: Teller, till: Till, *, worst: int, now: datetime) -> None:
     till.pace.note(till.reserved, calls=till.calls, at=begun)
     till.reserved = till.calls = 0
     own = _own_room(till)
+    # What is lent of it before the first loan here is with others.
+    lent_to_others = till.view.helds[-1] if till.view and not till.books() else 0
+    share = _share(teller, till)
 
     def size(remaining: int | None, active: int) -> int:
         if own is not None and remaining is not None and own <= remaining:
-            # The leaf binds, and it has one user: a worker takes its full share at once.
-            return small_slice(
-                remaining=remaining, active_workers=active, w99=till.pace.dearest, worst=worst
+            # The leaf binds, and it has one user: a worker takes its full share at once, as
+            # far as that leaves enough to all the others.
+            most = small_slice(
+                remaining=remaining,
+                active_workers=active,
+                w99=till.pace.dearest,
+                worst=worst,
+                lent=lent_to_others,
             )
+            return min(most, max(share // max(1, active), NEAR * till.pace.dearest))
         return next_slice(
             remaining=remaining,
             active_workers=active,
@@ -109,6 +118,20 @@ def refill(teller: Teller, till: Till, *, worst: int, now: datetime) -> None:
     if not isinstance(lent, Lent):
         see(teller, till, lent.path, at=begun, now=now)
         return
+    first = till.book is None and till.view is not None
+    take_over(teller, till, lent, begun=begun, now=now)
+    crowd = teller.crowd_of(till) if first else None
+    if crowd is not None:
+        crowd.touched += 1
+        crowd.use_case = till.use_case
+        crowd.dearest = max(crowd.dearest, till.pace.dearest)
+
+
+def take_over(teller: Teller, till: Till, lent: Lent, *, begun: float, now: datetime) -> None:
+    """Calls draw on this lease from now on; the one before goes back. Hold `refill`.
+
+    `begun` is the instant of our clock before it was asked for (P7).
+    """
     lasts = (lent.expires_at - now).total_seconds() - STOP_BEFORE_S
     fresh = Book(
         lease=lent.lease,
@@ -130,6 +153,17 @@ def _own_room(till: Till) -> int | None:
     if till.view is None or not till.small:
         return None
     return till.view.levels[-1][0]
+
+
+def _share(teller: Teller, till: Till) -> int:
+    """How much of what the levels above have left may all workers lend to one user?"""
+    crowd = teller.crowd_of(till)
+    if crowd is None or till.view is None:
+        return UNBOUNDED
+    above = [left for left, *_ in till.view.levels[:-1] if left is not None]
+    if not above:
+        return UNBOUNDED
+    return fair_share(max(0, min(above)), users=crowd.size, active_workers=1)
 
 
 def look(teller: Teller, till: Till, *, now: datetime) -> View:
@@ -158,8 +192,9 @@ def see(
         return till.view
 
 
-def ask_others(teller: Teller, till: Till, *, now: datetime) -> None:
-    """Before a refusal: others may hold free money of this tree; they give it back now.
+def ask_others(teller: Teller, till: Till, *, short: int | None, now: datetime) -> None:
+    """Before a refusal: others may hold free money of the level that is `short`, counted from
+    the root (None = the last); they give it back now.
 
     At most once a second a worker waits for it, less than a tenth of a second. One transaction
     would be as fast, but this one costs the others nothing while money is not short.
@@ -169,7 +204,9 @@ def ask_others(teller: Teller, till: Till, *, now: datetime) -> None:
     if at < teller.short_at + SHORT_EVERY_S or not any(each > 0 for each in held):
         return
     teller.short_at = at
-    notify("short", root=till.cells.root, envelope=till.cells.leaf)
+    teller.settle_debts(now=now)
+    level = -1 if short is None else short
+    notify("short", root=till.cells.root, envelope=till.cells.envelopes[level])
     for _ in range(SHORT_LOOKS):
         time.sleep(_SHORT_STEP_S)
         if look(teller, till, now=now).helds != held:

@@ -1,7 +1,9 @@
 """From which example is the wording of an answer cut, and what do its calls have in common?"""
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -21,26 +23,51 @@ from policies.core.terms import Terms, terms_of
 from policies.core.till import View, soft_band
 from policies.operations.answers import decision_answer
 from policies.operations.questions import Asked
+from policies.operations.teller.crowd import Form, Pattern, own_texts
 from policies.operations.teller.known import Known
 from policies.operations.teller.teller import Teller, micros
 from policies.operations.teller.till import Till
-from policies.operations.teller.wording import Sample, rare_number, wording_of
+from policies.operations.teller.wording import Sample, Wording, rare_number, wording_of
 
 _encode_json = msgspec.json.Encoder().encode
 
 
-def learn_from(teller: Teller, asked: Asked, caller: Caller, till: Till, known: Known) -> None:
-    """Keeps what the next call like this one needs, so that it is a usual one."""
+@dataclass(frozen=True, slots=True)
+class Untried:
+    """Which wording is tried on the answer that is being written? If it fails, `learn`."""
+
+    form: Form
+    wording: Wording
+    learn: Callable[[], None]
+
+
+class Learned(NamedTuple):
+    """Where are the grounds of such calls, and which wording is to be tried? 0 = nowhere."""
+
+    grounds: int
+    untried: Untried | None
+
+
+NOTHING: Final = Learned(0, None)
+
+
+def learn_from(
+    teller: Teller, asked: Asked, caller: Caller, till: Till, known: Known
+) -> Learned:
+    """Keeps what the next call like this one needs, so that it is a usual one.
+
+    Of a user among many the wording of another is handed out, to be tried on this answer.
+    """
     request, view = asked.question.request, till.view
     terms = terms_of(case_of(asked.question, asked.rule))
     if terms is None or asked.offer is None or asked.bound is None or view is None:
-        return
+        return NOTHING
     if not terms.output_priced:
         # An embedding has no output; the example is worded with some. Decided in full.
-        return
+        return NOTHING
     if asked.reach is None or asked.reach.rivals:
         # Which offer is the cheapest depends on the tokens: such a call is decided in full.
-        return
+        return NOTHING
     key = (caller.key_id, request.use_case, request.model, request.venue, request.region)
     kept = teller.terms.get(key)
     if kept is not None and kept[0] == terms:
@@ -52,14 +79,60 @@ def learn_from(teller: Teller, asked: Asked, caller: Caller, till: Till, known: 
     teller.terms[key] = (terms, above, bound_most, until)
     defaulted = request.max_output_tokens is None
     form = (id(terms), defaulted, view.passed, view.binding)
-    if form in till.wordings:
-        return
     with teller.journal.lock:
-        if id(terms) not in till.grounds:
-            till.grounds[id(terms)] = write_grounds(teller, asked, caller)
-    till.wordings[form] = wording_of(
-        lambda: sample_of(asked, till.place, view, terms, defaulted)
-    )
+        grounds = till.grounds.get(id(terms)) or write_grounds(teller, asked, caller)
+        till.grounds[id(terms)] = grounds
+    if form in till.wordings:
+        return Learned(grounds, None)
+    crowd = teller.crowd_of(till)
+
+    def learn() -> None:
+        found = wording_of(lambda: sample_of(asked, till.place, view, terms, defaulted))
+        till.wordings[form] = found
+        if crowd is not None and found is not None:
+            crowd.patterns[form] = Pattern(own_texts(till.place), found)
+
+    pattern = None if crowd is None else crowd.pattern(form, version=till.version)
+    if pattern is None:
+        learn()
+        return Learned(grounds, None)
+    texts = own_texts(till.place)
+    return Learned(grounds, Untried(form, pattern.for_texts(texts), learn))
+
+
+def try_on(till: Till, untried: Untried, *, answer: bytes, values: Sequence[str]) -> None:
+    """Keeps another user's wording if it says this very answer; else learns an own one."""
+    if untried.wording.write(values) == answer:
+        till.wordings[untried.form] = untried.wording
+    else:
+        untried.learn()
+
+
+def values_of(
+    view: View,
+    *,
+    reservation: int,
+    signed: str,
+    worst: int,
+    granted: int,
+    expires: str,
+    free: int,
+) -> list[str]:
+    """Which values has an answer, in the order of its wording? `free` after it was held."""
+    values = [
+        ids.text_of(reservation),
+        signed,
+        amount_text(worst),
+        str(worst),
+        str(granted),
+        expires,
+    ]
+    for left, held, settled, cap in view.levels:
+        values.append(amount_text(held - free))
+        values.append("" if left is None else amount_text(left + free))
+        values.append(settled)
+        values.append(cap)
+    return values
 
 
 def write_grounds(teller: Teller, asked: Asked, caller: Caller) -> int:

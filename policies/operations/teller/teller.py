@@ -24,11 +24,15 @@ from o10.lease import records
 from o10.lease.book import Book
 from o10.lease.claims import Claimed, Claims
 from o10.lease.journal import Journal
+from o10.lease.places import Places
 from o10.wire.requests import Authorize
 from policies.core.snapshot import Place
 from policies.core.terms import Terms
+from policies.operations.balances import Cells
 from policies.operations.open_holder import journal_name
-from policies.operations.questions import Asked
+from policies.operations.questions import Asked, cells_of
+from policies.operations.teller.bills import BillBook
+from policies.operations.teller.crowd import Crowd, crowd_key
 from policies.operations.teller.known import Known
 from policies.operations.teller.till import SMALL, Till, till_at
 
@@ -38,6 +42,7 @@ AHEAD_MOST_S = 30.0
 AHEAD_MOST_BYTES = 256 << 20
 """Of records that no book knows yet; about 150,000 calls."""
 _MOST_TILLS = 100_000
+_MOST_GROUNDS = 2_000
 _HOLDER_BITS = 40
 _UUID_BITS = (1 << 128) - 1
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -69,8 +74,11 @@ class Teller:
     reservation to its number and lease, as integers: nothing for the collector to visit;
     `by_place` are all tills, `tills` the way to them by what a call says; `terms` by key, use
     case, model, venue and region, with the inputs they hold for (above, to) and until when;
+    `large` are the tills of scopes that are few, `crowds` know what is common to the others;
     `ended` are calls that ended here and are not booked yet: where it was written, their book
-    and number; `waits` is held by the one call that waits for the books.
+    and number; `owed` are replaced leases in which something may have become free; `below` are
+    the tills of each envelope and of those below it, by its number; `waits` is held by the one
+    call that waits for the books.
     """
 
     def __init__(
@@ -95,11 +103,18 @@ class Teller:
         self.tills: dict[tuple[str | None, ...], Till] = {}
         self.terms: dict[tuple[str | None, ...], tuple[Terms, int, int, datetime]] = {}
         self.ended: deque[tuple[int, Book, int]] = deque()
+        self.owed: set[UUID] = set()
+        self.below: dict[int, list[Till]] = {}
         self.booked_to = 0
         self.booked_at = monotonic()
         self.waits = Lock()
         self.short_at = 0.0
+        self.crowds: dict[tuple[object, object], Crowd] = {}
+        self.large: list[Till] = []
+        self.places = Places(self.journal_of)
+        self.bills = BillBook()
         self._kinds: tuple[str, ...] = ()
+        self._grounds: dict[tuple[int, int], records.Grounds] = {}
 
     # What is known
 
@@ -109,6 +124,7 @@ class Teller:
         if before is not None and before.policy.snapshot is known.policy.snapshot:
             if before.prices is not known.prices:
                 self.terms.clear()
+                self._forget_wordings()
             return
         self.terms.clear()
         self.tills.clear()
@@ -128,6 +144,15 @@ class Teller:
                 self.recall(till, now=now)
             if len(kept) == len(fresh):
                 till.place = Place(kept, till.place.periods)
+
+    def _forget_wordings(self) -> None:
+        """They go by the identity of terms, which is only good as long as those are kept."""
+        for till in list(self.by_place.values()):
+            with self.journal.lock:
+                till.wordings.clear()
+                till.grounds.clear()
+        for crowd in list(self.crowds.values()):
+            crowd.patterns = {}
 
     def want_news(self) -> None:
         """Asks the keeper to look for a newer policy at once."""
@@ -152,17 +177,43 @@ class Teller:
         place = asked.place
         if place is None:
             return None
-        row = (asked.cells.envelopes, asked.cells.periods)
-        till = self.by_place.get(row)
-        if till is None:
-            till = self.by_place.setdefault(row, till_at(place))
-        version = asked.policy.snapshot.version
-        if till.version != version:
-            till.stands_at(place, version=version)
+        till = self.till_of(place, asked.cells, version=asked.policy.snapshot.version)
         if len(self.tills) >= _MOST_TILLS:
             self.tills.clear()
         self.tills[self.place_key(request)] = till
         return till
+
+    def till_of(self, place: Place, cells: Cells, *, version: int) -> Till:
+        """Which till has this place? Opened when it is first asked for."""
+        row = (cells.envelopes, cells.periods)
+        till = self.by_place.get(row)
+        if till is None:
+            fresh = till_at(place)
+            till = self.by_place.setdefault(row, fresh)
+            if till is fresh:
+                for envelope in cells.envelopes:
+                    self.below.setdefault(envelope, []).append(till)
+                if not till.small:
+                    self.large.append(till)
+        if till.version != version:
+            # A usual call reads several of these, with this lock in hand.
+            with self.journal.lock:
+                till.stands_at(place, version=version)
+        return till
+
+    def crowd_of(self, till: Till) -> Crowd | None:
+        """To which users does this one belong? None = he has nobody above him."""
+        if not till.small or len(till.place.path) < 2:
+            return None
+        key = crowd_key(till.cells)
+        crowd = self.crowds.get(key)
+        if crowd is None:
+            above = Place(till.place.path[:-1], till.place.periods[:-1])
+            crowd = self.crowds.setdefault(key, Crowd(above, cells_of(above)))
+            if self.known is not None:
+                snapshot, parent = self.known.policy.snapshot, above.path[-1].id
+                crowd.size = max(1, len(snapshot.leaves_below(parent, at=till.begins)))
+        return crowd
 
     def named_in(self, reference: str) -> tuple[UUID, int] | None:
         """Which lease and number has the reservation with this public id, if it is ours?"""
@@ -209,6 +260,21 @@ class Teller:
             till.retired.pop(book.lease, None)
             self.books.pop(book.lease, None)
 
+    def settle_debts(self, *, now: datetime) -> None:
+        """Gives back what ended calls left free in leases that were replaced.
+
+        Once for all calls of a round: a record and an entry for each of them would cost more
+        than the money is worth for a tenth of a second.
+        """
+        for _ in range(len(self.owed)):
+            try:
+                lease = self.owed.pop()
+            except KeyError:
+                return
+            found = self.books.get(lease)
+            if found is not None:
+                self.give_back(*found, now=now)
+
     def claim_for_database(self, reservation: UUID) -> None:
         """It ended outside: the database answers for it, whichever worker is asked."""
         key = end_key(reservation)
@@ -226,7 +292,8 @@ class Teller:
                 book.confirm(sequence)
             found = self.books.get(book.lease)
             if found is not None and found[0].book is not book:
-                self.give_back(*found, now=now)
+                self.owed.add(book.lease)
+        self.settle_debts(now=now)
 
     def compare_books(self) -> None:
         """Are the books level with our journal? The keeper asks all the time."""
@@ -250,11 +317,27 @@ class Teller:
         """Where does this holder write?"""
         return self.folder / journal_name(fence)
 
+    def grounds_at(self, fence: int, offset: int) -> records.Grounds | None:
+        """On which grounds were calls decided that name this place? None = it says none.
+
+        Raises: RecordMissing.
+        """
+        found = self._grounds.get((fence, offset))
+        if found is not None:
+            return found
+        record = self.places.read(fence, offset)
+        if not isinstance(record, records.Grounds):
+            return None
+        if len(self._grounds) >= _MOST_GROUNDS:
+            self._grounds.clear()
+        self._grounds[fence, offset] = record
+        return record
+
     def lives(self, fence: int) -> bool:
         """Is this holder of our host still there?"""
         try:
-            return fence == self.fence or journals.is_held(self.journal_of(fence))
-        except FileNotFoundError:
+            return fence == self.fence or self.places.is_held(fence)
+        except journals.RecordMissing:
             return False
 
     def end(self, *, now: datetime) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from o10.access.keys import note_uses
-from o10.lease.book import NotOpen
+from o10.lease.book import Book, NotOpen
 from policies.operations.booked_call import reservation_of
 from policies.operations.grant_lease import renew_leases
 from policies.operations.teller.known import know
@@ -23,6 +23,7 @@ from policies.operations.teller.loans import (
     STOP_BEFORE_S,
     refill,
 )
+from policies.operations.teller.stock import stock_up
 from policies.operations.teller.teller import Teller
 from policies.operations.teller.till import Till
 from policies.queries.backlog import get_booked_to
@@ -30,7 +31,11 @@ from policies.queries.ended_calls import find_ended
 
 REFRESH_S = 0.5
 RENEW_S = 8.0
+RENEW_MOST = 1_000
+"""Of the leases of single users, which live for ten minutes, so many are renewed at once."""
 NOTE_USES_S = 60.0
+DEBTS_S = 0.1
+"""What ended calls left in replaced leases goes back so often, not with each of them."""
 IDLE_S = 5.0
 IDLE_SMALL_S = 600.0
 LOW = 4
@@ -42,7 +47,7 @@ class Rounds:
     """When was what done last? One keeper a worker."""
 
     def __init__(self) -> None:
-        self.known_at = self.renewed_at = self.noted_at = -1_000.0
+        self.known_at = self.renewed_at = self.noted_at = self._paid_at = -1_000.0
         self._booked_to: int | None = None
 
     def tend(self, teller: Teller, *, told: Sequence[Mapping[str, Any]], now: datetime) -> None:
@@ -64,18 +69,22 @@ class Rounds:
             # A notice may be lost, or come before anybody listened.
             self._booked_to = get_booked_to(fence=teller.fence)
             self.known_at = at
-        tills = list(teller.by_place.values())
+        tills = teller.large
         if at - self.renewed_at >= RENEW_S:
             _renew(teller, now)
             self.renewed_at = at
-        else:
-            # Ten thousand small ones are looked through when leases are renewed, not before.
-            tills = [till for till in tills if not till.small]
+            # Ten thousand small ones are looked through now, not in every round.
+            tills = list(teller.by_place.values())
         if at - self.noted_at >= NOTE_USES_S:
+            teller.places.close_idle()
             note_uses(now=now)
             self.noted_at = at
-        for till in tills:
+        for till in list(tills):
             _keep(teller, till, at, now)
+        if at - self._paid_at >= DEBTS_S:
+            teller.settle_debts(now=now)
+            self._paid_at = at
+        stock_up(teller, now=now)
 
 
 def close_teller(teller: Teller, *, now: datetime) -> None:
@@ -85,6 +94,7 @@ def close_teller(teller: Teller, *, now: datetime) -> None:
         for book in till.books():
             teller.retire(till, book, now=now)
     teller.end(now=now)
+    teller.places.close()
 
 
 def _hear(teller: Teller, news: Mapping[str, Any], now: datetime) -> None:
@@ -96,9 +106,12 @@ def _hear(teller: Teller, news: Mapping[str, Any], now: datetime) -> None:
     if news["k"] == "booked" and news["f"] == teller.fence:
         teller.booked(news["to"], now=now)
     if news["k"] == "short":
-        for till in list(teller.by_place.values()):
-            if till.cells.root == news["root"] and till.book is not None:
-                teller.give_back(till, till.book, now=now)
+        teller.settle_debts(now=now)
+        # Only where that money lies: one user at his end recalls nothing of ten thousand.
+        for till in list(teller.below.get(news["envelope"], ())):
+            book = till.book
+            if book is not None and book.free:
+                teller.give_back(till, book, now=now)
 
 
 def _take_in(
@@ -119,7 +132,7 @@ def _take_in(
         else:
             book.hear(sequence, cost)
     if till.book is not book:
-        teller.give_back(till, book, now=now)
+        teller.owed.add(book.lease)
 
 
 def _catch_up(teller: Teller, now: datetime) -> None:
@@ -134,7 +147,13 @@ def _renew(teller: Teller, now: datetime) -> None:
     begun = teller.monotonic()
     # Those that are here before it is asked: a lease granted meanwhile is not in the answer.
     books = list(teller.books.items())
-    renewed = renew_leases(fence=teller.fence, ttl_s=LEASE_TTL_S, now=now)
+    renewed = renew_leases(
+        fence=teller.fence,
+        ttl_s=LEASE_TTL_S,
+        now=now,
+        small=_due_of_the_small(books, begun),
+        small_ttl_s=SMALL_TTL_S,
+    )
     for lease, (till, book) in books:
         until = renewed.get(lease)
         if until is None:
@@ -145,6 +164,16 @@ def _renew(teller: Teller, now: datetime) -> None:
             most = SMALL_TTL_S if till.small else LEASE_TTL_S
             lasts = min((until - now).total_seconds(), most)
             book.renew(begun + lasts - STOP_BEFORE_S)
+
+
+def _due_of_the_small(books: Sequence[tuple[UUID, tuple[Till, Book]]], at: float) -> list[UUID]:
+    """Which leases of single users have half of their time behind them? A few at a time."""
+    due = [
+        lease
+        for lease, (till, book) in books
+        if till.small and not book.stopped and book.good_until < at + SMALL_TTL_S / 2
+    ]
+    return due[:RENEW_MOST]
 
 
 def _keep(teller: Teller, till: Till, at: float, now: datetime) -> None:

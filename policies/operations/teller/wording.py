@@ -8,7 +8,7 @@ written in full.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -28,15 +28,24 @@ class Sample:
 class Wording:
     """Which parts never change, and which value stands at each gap between them?
 
-    Shape: `pattern` has one `%s` for each value that `pick` picks.
+    Shape: `pattern` has one `%s` for each value that `pick` picks; `parts` are what never
+    changes, before, between and behind them.
     """
 
     pattern: str
     pick: Callable[[Sequence[str]], tuple[str, ...]]
+    parts: tuple[str, ...]
 
     def write(self, values: Sequence[str]) -> bytes:
         """Which bytes is the answer with these values?"""
         return (self.pattern % self.pick(values)).encode()
+
+    def renamed(self, names: Mapping[str, str]) -> "Wording":
+        """The same with other texts in place of these. To be tried before it is used."""
+        parts = list(self.parts)
+        for old, new in names.items():
+            parts = [part.replace(old, new) for part in parts] if old else parts
+        return Wording(_pattern(parts), self.pick, tuple(parts))
 
 
 def wording_of(make: Callable[[], Sample]) -> Wording | None:
@@ -64,9 +73,13 @@ def _cut(sample: Sample) -> Wording | None:
     if len(places) < 2:
         return None
     edges = [0, *(edge for place in places for edge in place[:2]), len(text)]
-    fixed = (text[edges[i] : edges[i + 1]] for i in range(0, len(edges), 2))
-    pattern = "%s".join(part.replace("%", "%%") for part in fixed)
-    return Wording(pattern, itemgetter(*(index for _, _, index in places)))
+    parts = tuple(text[edges[i] : edges[i + 1]] for i in range(0, len(edges), 2))
+    pick = itemgetter(*(index for _, _, index in places))
+    return Wording(_pattern(parts), pick, parts)
+
+
+def _pattern(parts: Sequence[str]) -> str:
+    return "%s".join(part.replace("%", "%%") for part in parts)
 
 
 def _all(text: str, value: str) -> Sequence[int]:

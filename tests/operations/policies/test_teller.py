@@ -177,11 +177,13 @@ def test_the_usual_answer_is_byte_for_byte_the_one_decided_in_full(teller, seed)
     check_books(teller)
 
 
-def in_full(teller: Teller, request: Authorize, offset: int, now: Any) -> bytes:
+def in_full(
+    teller: Teller, request: Authorize, offset: int, now: Any, till: Any = None
+) -> bytes:
     """The same call by `decide` and the ordinary encoder, with the ids it was given."""
     path = teller.journal_of(teller.fence)
     reserved = journals.read_at(path, offset)
-    till = next(iter(teller.by_place.values()))
+    till = till or next(iter(teller.by_place.values()))
     known = teller.known
     asked = ask_in_full(
         request=request,

@@ -14,9 +14,10 @@ class ReportsConfig(AppConfig):
 
         Not through the facade: decision workers would load pandas and plotly with it.
         """
-        from reports.operations import close_changes, cost_changes
+        from reports.operations import ask_plan, close_changes, cost_changes
         from reports.queries import unit_metrics
 
+        ask_plan.register_plan_change()
         cost_changes.register_cost_changes()
         close_changes.register_close_changes()
         unit_metrics.register_unit_metrics()

@@ -63,6 +63,7 @@ from reports.exports.tables import EXPORTS, build_table
 from reports.exports.xlsx import to_xlsx
 from reports.models import APPEND_ONLY, MUTABLE
 from reports.operations.apply_cost_rules import apply_allocation_rule, apply_outcome_value
+from reports.operations.ask_plan import ask_plan
 from reports.operations.assess_units import assess_units
 from reports.operations.close_changes import (
     propose_accrual,
@@ -99,6 +100,7 @@ from reports.queries.close_checklist import (
     Restated,
     list_period_states,
     read_checklist,
+    read_status,
 )
 from reports.queries.cost_page import COST_GRAMMAR, CaseCost, CostPage, get_cost_page
 from reports.queries.envelope_burn import Burn, get_burn
@@ -131,6 +133,7 @@ from reports.queries.use_cases import (
 )
 
 __all__ = [
+    "ask_plan",
     "CAUSES",
     "FILE_MOST",
     "SOURCES",
@@ -179,6 +182,7 @@ __all__ = [
     "Restated",
     "list_period_states",
     "read_checklist",
+    "read_status",
     "COST_GRAMMAR",
     "CaseCost",
     "CostPage",
@@ -191,7 +195,6 @@ __all__ = [
     "times",
     "unit_text",
     "AmountRow",
-    "BookedRow",
     "OutcomeRow",
     "RuleRow",
     "ValueRow",
@@ -200,7 +203,6 @@ __all__ = [
     "allocation_change",
     "cost_currency",
     "cost_position",
-    "list_booked",
     "list_outcomes",
     "list_rule_rows",
     "list_stated",

@@ -11,6 +11,7 @@ from o10.access.keys import Caller
 from o10.access.pages import page, render_page
 from o10.access.roles import Action
 from o10.kernel.errors import TooLarge
+from policies import facade as policies
 from reports import facade
 from reports.web.shown_plan import show_plan
 
@@ -21,28 +22,35 @@ LONGEST = 400_000
 @require_http_methods(["GET", "POST"])
 @page(Action.READ_SPEND)
 def plan(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpResponse:
-    """The plan as it stands, and a form that changes it in two steps: check, then enter."""
+    """The plan as it stands, and a form that changes it in two steps: check, then ask."""
     text = request.POST.get("lines", "")
     if len(text) > LONGEST:
         raise TooLarge(limit_bytes=LONGEST)
     review = facade.review_plan(text=text) if text else None
     if review and request.POST.get("step") == "enter" and not review.problems and review.lines:
-        version = facade.set_plan(
+        asked = facade.ask_plan(
             lines=[
                 facade.PlanDraft(line.use_case, line.month, line.amount_nanos)
                 for line in review.lines
             ],
             actor=caller,
             now=now,
+            reason=request.POST.get("reason", "")[:400],
+            key=request.POST.get("key", "")[:64],
         )
-        messages.success(request, f"Version {version} of the plan is in force.")
-        return redirect("plan")
+        needs = " and ".join(need.replace("|", " or ") for need in asked.needs)
+        messages.info(request, f"Asked: it waits for {needs}. The plan has not changed yet.")
+        return redirect("approval", asked.id)
     return render_page(
         request,
         template="reports/plan.html",
         part="reports/_plan.html",
         context=show_plan(
-            grid=facade.read_plan_grid(now=now), text=text, review=review, caller=caller
+            grid=facade.read_plan_grid(now=now),
+            text=text,
+            review=review,
+            caller=caller,
+            pending=policies.find_open(subject="plan", now=now),
         ),
         status=422 if review and review.problems else 200,
     )

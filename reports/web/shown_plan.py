@@ -1,20 +1,25 @@
 """How does the plan stand in its template?"""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.urls import reverse
 
-from o10.access.checks import can
 from o10.access.keys import Caller
-from o10.access.roles import Action
-from o10.kernel import figures
+from o10.kernel import figures, ids
 from o10.kernel.pageview import Link
+from policies import facade as policies
 from reports import facade
 from reports.web import shown
 
 
 def show_plan(
-    *, grid: facade.PlanGrid, text: str, review: facade.PlanReview | None, caller: Caller
+    *,
+    grid: facade.PlanGrid,
+    text: str,
+    review: facade.PlanReview | None,
+    caller: Caller,
+    pending: Sequence[policies.ApprovalView] = (),
 ) -> dict[str, Any]:
     """Which context has the plan's page?"""
     scale = figures.money_scale(
@@ -57,7 +62,12 @@ def show_plan(
         "currency": grid.currency,
         "text": text,
         "example": grid.example,
-        "may_plan": can(caller=caller, action=Action.CHANGE_PLAN),
+        "may_plan": policies.can_ask(actor=caller, kind="plan.set"),
+        "key": ids.new_uuid().hex,
+        "pending": [
+            {"title": each.text.title, "url": reverse("approval", args=[each.id])}
+            for each in pending
+        ],
         "review": None if review is None else _review(review, grid.currency),
     }
 

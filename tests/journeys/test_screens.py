@@ -150,8 +150,8 @@ def test_a_plan_is_pasted_checked_and_entered(site, visit):
     page.fill("#lines", "support-assistant\t2026-12\t4200")
     page.get_by_role("button", name="Check").click()
     assert "1 line, $4,200 in all." in page.locator("#plan").inner_text()
-    page.get_by_role("button", name="Enter plan").click()
-    page.wait_for_selector("text=Version 2 of the plan is in force.")
+    page.get_by_role("button", name="Ask for this plan").click()
+    page.wait_for_selector("text=The plan has not changed yet.")
 
 
 def test_a_frozen_link_gives_the_same_figures_in_a_fresh_browser(site, visit):

@@ -22,6 +22,8 @@ from o10.management import demo_company as company
 from o10.management import demo_outcomes as outcomes
 from o10.management import installation
 from o10.management.commands.found_company import found_ledger
+from o10.management.demo_approvals import ask_for_changes, lay_down_policy
+from o10.management.demo_kill import write_rules
 from o10.management.demo_sealing import seal_history
 from o10.wire import facts, requests
 from policies import facade as policies
@@ -65,6 +67,7 @@ class Command(BaseCommand):
                 actor=access.COMMAND_LINE,
                 now=now,
             )
+        lay_down_policy(now=now)
         callers = _hire(now)
         self.stdout.write("departments, use cases and envelopes")
         _structure(callers, until=until, now=now)
@@ -74,6 +77,21 @@ class Command(BaseCommand):
         _live_calls(router)
         self.stdout.write("outcomes and what costs beside inference")
         _outcomes(callers, router, until=until, seed=options["seed"])
+        self.stdout.write("rules that stop what fails")
+        write_rules(
+            maker=callers[Role.FINOPS],
+            checker=callers[Role.CONTROLLER],
+            router=router,
+            now=clock.now(),
+        )
+        self.stdout.write("changes that wait for a second person")
+        ask_for_changes(
+            owner=callers[Role.OWNER],
+            finops=callers[Role.FINOPS],
+            controller=callers[Role.CONTROLLER],
+            cfo=callers[Role.CFO],
+            now=clock.now(),
+        )
         installation.write_secret(installation.DEMO_KEY, secret)
         self.stdout.write(f"{count} usage records, {LIVE_CALLS} live calls")
 

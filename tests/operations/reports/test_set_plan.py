@@ -8,7 +8,7 @@ from django.db.utils import DatabaseError
 
 from o10.access import operations as access
 from o10.access.roles import Role
-from o10.kernel.errors import Forbidden, ValidationFailed
+from o10.kernel.errors import Conflict, Forbidden, ValidationFailed
 from policies import facade as policies
 from reports import facade
 from reports.models import PlanLine
@@ -106,4 +106,31 @@ def test_a_plan_line_is_never_edited(company, attack):
     plan(("support", NOVEMBER, 5))
     with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(attack)
+    assert cells() == {(NOVEMBER, "support"): 5}
+
+
+def test_a_plan_is_asked_for_and_holds_once_a_second_person_agreed(company):
+    controller = caller(Role.CONTROLLER, "usr_controller")
+    plan(("support", NOVEMBER, 5))
+    lines = [facade.PlanDraft("support", NOVEMBER, 9), facade.PlanDraft("sandbox", NOVEMBER, 2)]
+    with pytest.raises(Forbidden):
+        facade.ask_plan(lines=lines, actor=controller, now=NOW)
+    asked = facade.ask_plan(lines=lines, actor=FINOPS, now=NOW, key="k")
+    assert facade.ask_plan(lines=lines, actor=FINOPS, now=NOW, key="k").id == asked.id
+    assert [(row.old, row.new) for row in asked.text.rows][1][0] == "no plan"
+    assert asked.text.money_nanos == "6" and cells() == {(NOVEMBER, "support"): 5}
+    done = policies.approve(approval=asked.id, actor=controller, now=NOW)
+    assert done.result == {"plan_version": "2"}
+    assert cells() == {(NOVEMBER, "support"): 9, (NOVEMBER, "sandbox"): 2}
+
+
+def test_another_plan_in_between_voids_the_request(company):
+    lines = [facade.PlanDraft("support", NOVEMBER, 9)]
+    asked = facade.ask_plan(lines=lines, actor=FINOPS, now=NOW)
+    plan(("support", NOVEMBER, 5))
+    with pytest.raises(Conflict):
+        policies.approve(
+            approval=asked.id, actor=caller(Role.CONTROLLER, "usr_controller"), now=NOW
+        )
+    assert policies.get_approval(approval=asked.id, now=NOW).state == "void"
     assert cells() == {(NOVEMBER, "support"): 5}

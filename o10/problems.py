@@ -203,6 +203,31 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
                 "The reservation has been settled or released already.",
             ),
         ),
+        "period_not_over": Answer(
+            409,
+            "The month is not over",
+            ("{period} is still running; it can be closed after its end.", "Wait for its end."),
+        ),
+        "period_out_of_order": Answer(
+            409,
+            "Another month comes first",
+            ("Months close one after the other: {period} comes first.",),
+        ),
+        "period_not_closing": Answer(
+            409,
+            "Nobody prepared this close",
+            ("{period} is {status}; prepare its close first.", "Prepare the close first."),
+        ),
+        "close_blocked": Answer(
+            409,
+            "The month can't be closed yet",
+            ("{found}", "A condition of the close does not hold."),
+        ),
+        "file_rejected": Answer(
+            422,
+            "The file is none of this source",
+            ("The file was not read as {source}: {what}.", "The file can't be read."),
+        ),
         "period_closed": Answer(
             409,
             "Period closed",

@@ -11,7 +11,7 @@ from django.db.models import F, Q
 class Invoice(models.Model):
     """Which bill is it: of whom, for which month, in which currency?
 
-    One row for each venue, account, bill number, month and currency; files add lines to it.
+    One row for each venue, month and currency; files add lines to it. `number` is the first.
     """
 
     id = models.BigAutoField(primary_key=True)

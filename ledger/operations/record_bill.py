@@ -1,6 +1,6 @@
 """How does a bill get in? Each line one `invoice_line` entry of amount 0: evidence, not spend.
 
-A line has its bill by venue, number, month and currency. A line in another currency is
+A line has its bill by venue and month. A line in another currency is
 converted at the dated rate of its day, which stands in its document; without a rate it is
 refused. Once for each (source, key): the same line again is known, with another content it is
 refused.
@@ -148,42 +148,58 @@ def record_bill(rows: Sequence[BillRow], *, booking: BillBooking) -> list[Stored
 
 def _bills(
     lines: Sequence[_Line], venues: Mapping[str, int], booking: BillBooking
-) -> dict[tuple[str, str, str], Invoice]:
-    """Which bill has each line? Made the first time one of its lines comes."""
-    found: dict[tuple[str, str, str], Invoice] = {}
+) -> dict[tuple[str, str], Invoice]:
+    """Which bill has each line? Made the first time one of its lines comes.
+
+    All a venue sends for a month is one bill, whatever numbers it has: the ledger's side can't
+    tell them apart. The first number is the one that is shown.
+    """
+    found: dict[tuple[str, str], Invoice] = {}
     for line in lines:
         place_of = _bill_of(line.row)
-        if place_of in found:
-            continue
-        venue, number, period = place_of
-        starts, _ = month_bounds(period, time_zone=PROVIDER_ZONE)
-        ends, _ = month_bounds(month_after(period), time_zone=PROVIDER_ZONE)
-        found[place_of], _ = Invoice.objects.get_or_create(
-            ledger_id=booking.ledger.id,
-            venue=venue,
-            account="",
-            number=number,
-            period=period,
-            currency=booking.ledger.currency,
-            defaults={
-                "public": ids.new_id("inv"),
-                "venue_id": venues[venue],
-                "starts_at": starts,
-                "ends_at": ends,
-                "source": booking.source,
-                "received_at": booking.now,
-            },
-        )
+        if place_of not in found:
+            found[place_of] = _bill(line.row, venues[line.row.venue], booking)
     return found
 
 
-def _bill_of(row: BillRow) -> tuple[str, str, str]:
-    return row.venue, row.number, f"{row.day:%Y-%m}"
+def _bill(row: BillRow, venue_id: int, booking: BillBooking) -> Invoice:
+    venue, period = _bill_of(row)
+    with connection.cursor() as cursor:
+        # Two workers with lines of one bill take turns.
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtext('o10 bill'), hashtext(%s))",
+            [f"{venue} {period}"],
+        )
+    about = {
+        "ledger_id": booking.ledger.id,
+        "venue": venue,
+        "period": period,
+        "currency": booking.ledger.currency,
+    }
+    standing = Invoice.objects.filter(**about).order_by("id").first()
+    if standing is not None:
+        return standing
+    starts, _ = month_bounds(period, time_zone=PROVIDER_ZONE)
+    ends, _ = month_bounds(month_after(period), time_zone=PROVIDER_ZONE)
+    return Invoice.objects.create(
+        **about,
+        public=ids.new_id("inv"),
+        venue_id=venue_id,
+        number=row.number,
+        starts_at=starts,
+        ends_at=ends,
+        source=booking.source,
+        received_at=booking.now,
+    )
+
+
+def _bill_of(row: BillRow) -> tuple[str, str]:
+    return row.venue, f"{row.day:%Y-%m}"
 
 
 def _draft(
     line: _Line,
-    bills: Mapping[tuple[str, str, str], Invoice],
+    bills: Mapping[tuple[str, str], Invoice],
     venues: Mapping[str, int],
     models: Mapping[str, int],
     booking: BillBooking,
@@ -242,7 +258,7 @@ def _ref(text: str) -> str:
 def _row(
     line: _Line,
     draft: Entry,
-    bills: Mapping[tuple[str, str, str], Invoice],
+    bills: Mapping[tuple[str, str], Invoice],
     booking: BillBooking,
 ) -> InvoiceLine:
     row = line.row

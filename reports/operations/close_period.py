@@ -12,7 +12,8 @@ from typing import Any
 
 from ledger import facade as ledger
 from o10.access.keys import Caller
-from o10.kernel.errors import Conflict
+from o10.access.roles import Role
+from o10.kernel.errors import Conflict, Forbidden
 from policies import facade as policies
 from reports.queries.close_checklist import Checklist, read_checklist
 
@@ -46,6 +47,8 @@ def prepare_close(
     Raises: PeriodClosed; NotOver; OutOfOrder; ValidationFailed; Forbidden when the role may not
     ask for it.
     """
+    if actor.role is not Role.FINOPS:
+        raise Forbidden(action=KIND, role=actor.role.value)
     ledger.begin_close(period=period, now=now)
     row = ledger.get_period(period)
     policies.expire_due(now=now)

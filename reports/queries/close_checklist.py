@@ -13,7 +13,6 @@ from typing import Final
 
 from ledger import facade as ledger
 from o10.kernel import figures
-from o10.kernel.errors import NotFound
 from o10.kernel.periods import zone_of
 from policies import facade as policies
 from reports.queries.allocations import allocations_due
@@ -343,12 +342,6 @@ _CONDITIONS: Final[tuple[tuple[str, str, _Check], ...]] = (
 """Every condition of product.md section 18: key, title, query."""
 
 
-def find_sealed_by(period: str) -> tuple[str, str]:
-    """Who asked for the close of this month, and who agreed? Public ids.
-
-    Raises: NotFound (`not_found`) while it is not closed.
-    """
-    body = ledger.find_close(period)
-    if body is None:
-        raise NotFound(kind="period", id=period)
-    return str(body["requested_by"]), str(body["approved_by"])
+def read_status(period: str) -> str:
+    """Is this month open, closing or closed?"""
+    return ledger.get_period(period).status

@@ -9,8 +9,12 @@ from reports.web.api_costs import (
     OutcomeValues,
 )
 from reports.web.api_exports import export
+from reports.web.api_imports import ConfirmImport, Imports, OneImport
+from reports.web.api_invoices import BookInvoice, Invoices, OneInvoice
 from reports.web.api_outcomes import Outcomes
+from reports.web.api_periods import ClosePeriod, OnePeriod, Periods
 from reports.web.pages_burn import burn
+from reports.web.pages_close import accrue, close_list, close_month, prepare
 from reports.web.pages_cost import (
     ask_allocation,
     ask_rule,
@@ -19,6 +23,15 @@ from reports.web.pages_cost import (
     outcomes,
     state_amount,
 )
+from reports.web.pages_imports import (
+    confirm,
+    discard,
+    import_new,
+    import_one,
+    imports,
+    rejects,
+)
+from reports.web.pages_invoice import book, invoice
 from reports.web.pages_overview import overview, search
 from reports.web.pages_plan import plan
 from reports.web.pages_use_cases import use_case, use_cases
@@ -36,6 +49,27 @@ urlpatterns = [
     path("cost/outcomes/", outcomes, name="cost-outcomes"),
     path("cost/outcomes/values/", ask_value, name="cost-value"),
     path("search/", search, name="search"),
+    path("imports/", imports, name="imports"),
+    path("imports/new/", import_new, name="import-new"),
+    path("imports/<str:public>/", import_one, name="import"),
+    path("imports/<str:public>/confirm/", confirm, name="import-confirm"),
+    path("imports/<str:public>/discard/", discard, name="import-discard"),
+    path("imports/<str:public>/rejects.csv", rejects, name="import-rejects"),
+    path("invoices/<str:public>/", invoice, name="invoice"),
+    path("invoices/<str:public>/book/", book, name="invoice-book"),
+    path("close/", close_list, name="close"),
+    path("close/<str:period>/", close_month, name="close-month"),
+    path("close/<str:period>/prepare/", prepare, name="close-prepare"),
+    path("close/<str:period>/accrue/", accrue, name="close-accrue"),
+    path("api/v1/imports", Imports.as_view(), name="api-imports"),
+    path("api/v1/imports/<str:public>:confirm", ConfirmImport.as_view(), name="api-confirm"),
+    path("api/v1/imports/<str:public>", OneImport.as_view(), name="api-import"),
+    path("api/v1/invoices", Invoices.as_view(), name="api-invoices"),
+    path("api/v1/invoices/<str:public>:book", BookInvoice.as_view(), name="api-invoice-book"),
+    path("api/v1/invoices/<str:public>", OneInvoice.as_view(), name="api-invoice"),
+    path("api/v1/periods", Periods.as_view(), name="api-periods"),
+    path("api/v1/periods/<str:period>:close", ClosePeriod.as_view(), name="api-period-close"),
+    path("api/v1/periods/<str:period>", OnePeriod.as_view(), name="api-period"),
     path("api/v1/outcomes", Outcomes.as_view(), name="api-outcomes"),
     path("api/v1/outcome-values", OutcomeValues.as_view(), name="api-outcome-values"),
     path("api/v1/cost-components", CostComponents.as_view(), name="api-cost-components"),

@@ -77,6 +77,11 @@ _options: dict[str, object] = {
             "schedule": 5.0,
             "options": {"expires": 10},
         },
+        "assess-units": {
+            "task": "reports.assess_units",
+            "schedule": 300.0,
+            "options": {"expires": 300},
+        },
         "sweep-strays": {
             "task": "ledger.sweep_strays",
             "schedule": crontab(hour=3, minute=17),

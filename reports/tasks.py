@@ -13,13 +13,23 @@ from reports import facade
 _log = structlog.get_logger("reports.jobs")
 
 
+RECENT_MONTHS = 2
+"""Months whose cost per outcome is stated within seconds; older ones within minutes."""
+
+
 @shared_task(name="reports.count_costs")
 def count_costs(**_: object) -> int:
-    """Up to which position are costs counted, and cost per outcome stated?"""
+    """Up to which position are costs counted? Recent months are stated anew with it."""
     now = clock.now()
     reached = facade.count_costs(now=now)
-    facade.assess_units(now=now)
+    facade.assess_units(now=now, months=RECENT_MONTHS)
     return reached
+
+
+@shared_task(name="reports.assess_units")
+def assess_units(**_: object) -> int:
+    """How many months of cost per outcome were stated anew, old ones too?"""
+    return facade.assess_units(now=clock.now())
 
 
 @shared_task(name="reports.run_imports")

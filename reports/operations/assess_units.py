@@ -39,9 +39,10 @@ class _Case:
         return self.value.window_days if self.value else WINDOW_DAYS
 
 
-def assess_units(*, now: datetime) -> int:
+def assess_units(*, now: datetime, months: int = MONTHS_MOST) -> int:
     """How many months were stated anew? Those whose costs, outcomes or value changed.
 
+    `months` = only so many, the running one last: what changes every few seconds is recent.
     Locks: an advisory lock until commit, so that two workers don't state the same.
     """
     company = ledger.ledger_of_company()
@@ -52,7 +53,7 @@ def assess_units(*, now: datetime) -> int:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, 1)", [_LOCK_CLASS])
         seq = counted_seq()
         newest = {(row.use_case, row.month): row for row in newest_rows()}
-        for case in _cases(today):
+        for case in _cases(today, months):
             digest = _digest(case)
             before = newest.get((case.use_case, case.month))
             if before is not None and bytes(before.digest) == digest:
@@ -62,11 +63,12 @@ def assess_units(*, now: datetime) -> int:
     return written
 
 
-def _cases(today: date) -> Iterable[_Case]:
+def _cases(today: date, count: int) -> Iterable[_Case]:
     """Each use case with an outcome or a value, for the months it has any cost or outcome."""
     values = list_outcome_values()
     first = today.replace(day=1)
-    oldest = date(first.year - MONTHS_MOST // 12, first.month, 1)
+    index = first.year * 12 + first.month - count
+    oldest = date(index // 12, index % 12 + 1, 1)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT use_case, kind, min(day), sum(count)::bigint FROM reports_outcome"

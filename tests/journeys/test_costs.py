@@ -16,7 +16,7 @@ from tests.web.reports.pages_company import NOW, seal_all
 
 pytestmark = pytest.mark.browser
 
-SCREENS = ["/cost/?p=2026-10", "/cost/outcomes/?p=2026-10", "/cost/?p=2025-01"]
+SCREENS = ["/cost/?p=2026-10", "/cost/outcomes/?p=2026-10"]
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,13 @@ from reports.exports.cost_tables import (
     unit_table,
     value_table,
 )
+from reports.exports.price_tables import (
+    commitment_table,
+    fx_table,
+    price_table,
+    proposal_table,
+    quarantine_table,
+)
 from reports.queries.cost_page import COST_GRAMMAR
 from reports.queries.use_cases import USE_CASE_GRAMMAR, read_use_case_table
 
@@ -323,6 +330,11 @@ EXPORTS: Final[Mapping[str, Export]] = MappingProxyType(
         "cost/rules": Export(rule_table, COST_GRAMMAR, Action.READ_SPEND),
         "cost/outcomes": Export(unit_table, COST_GRAMMAR, Action.READ_SPEND),
         "cost/outcomes/values": Export(value_table, COST_GRAMMAR, Action.READ_SPEND),
+        "prices": Export(price_table, policies.PRICE_GRAMMAR, Action.READ_SPEND),
+        "prices/quarantine": Export(quarantine_table, _NO_FILTERS, Action.READ_SPEND),
+        "prices/proposals": Export(proposal_table, _NO_FILTERS, Action.READ_SPEND),
+        "fx-rates": Export(fx_table, _NO_FILTERS, Action.READ_SPEND),
+        "commitments": Export(commitment_table, _NO_FILTERS, Action.READ_SPEND),
         "envelopes": Export(_envelopes, _NO_FILTERS, Action.READ_SPEND),
         "ledger": Export(_ledger, ledger.LEDGER_GRAMMAR, Action.READ_LEDGER),
         "policies/decisions": Export(

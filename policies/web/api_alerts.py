@@ -7,11 +7,13 @@ import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from o10.access.doors import JSON, PAGED, Operation
+from o10.access.body import idempotency_key_of
+from o10.access.doors import JSON, KEYED, PAGED, Operation
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Door, answer, limit_of, query_of
+from o10.access.views import Awaits, Door, answer, awaits, limit_of, query_of
 from o10.kernel import clock
+from o10.wire import fields as f
 from policies import facade
 from policies.web.serializers import Note
 
@@ -36,6 +38,17 @@ class SnoozeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     until: datetime
     reason: Note
     whole_kind: bool = False
+
+
+class SignBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which change of which use case shall be signed? `until` null = without an end."""
+
+    use_case: f.Name
+    dimension: f.Word
+    value: f.Name
+    reason: Note = ""
+    until: datetime | None = None
+    request_id: f.Name | None = None
 
 
 class ChangesView(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,6 +219,39 @@ class Changes(Door):
             limit=limit_of(query),
         )
         return answer(ChangesView(items=found))
+
+
+class ChangeSign(Door):
+    """A change of a use case signed in advance, or late."""
+
+    operations: ClassVar = {
+        "POST": Operation(
+            action=Action.CHANGE_USE_CASE,
+            takes={JSON: SignBody},
+            gives={JSON: Awaits},
+            headers=KEYED,
+            status=202,
+        ),
+    }
+
+    def post(self, request: Request) -> HttpResponse:
+        """Asks for it: another person agrees."""
+        body = self.parse(request, SignBody)
+        asked = facade.propose_change(
+            kind="change.signed",
+            subject=body.use_case,
+            change={
+                "use_case": body.use_case,
+                "dimension": body.dimension,
+                "value": body.value,
+            },
+            actor=caller_of(request),
+            now=clock.now(),
+            reason=body.reason,
+            until=body.until,
+            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+        )
+        return awaits(asked.id, asked.needs)
 
 
 def _check_seen(request: Request, alert: str) -> None:

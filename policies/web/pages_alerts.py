@@ -22,6 +22,7 @@ from o10.kernel.errors import (
 )
 from policies import facade
 from policies.web.shown_alerts import (
+    seen_token,
     show_alert,
     show_changes,
     show_channels,
@@ -32,6 +33,8 @@ from policies.web.shown_alerts import (
 from policies.web.shown_envelope_change import Problem
 
 ROWS = 50
+SEEN = "X-O10-Seen"
+"""Header of a page that asks whether there is something new."""
 REFUSALS = (ValidationFailed, Conflict, Forbidden, NotFound)
 SNOOZES = {"1": 1, "4": 4, "24": 24, "168": 168}
 """Hours that the form offers."""
@@ -45,6 +48,8 @@ def alerts(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpRespon
     state = state if state in ("open", "acknowledged", "resolved") else "unresolved"
     cursor = request.GET.get("cursor", "")[:19]
     found = facade.list_alerts(now=now, state=state, cursor=cursor, limit=ROWS)
+    if request.headers.get(SEEN) == seen_token(found):
+        return HttpResponse(status=204)
     context = show_list(
         found=found,
         state=state,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Final
 
 from django.urls import reverse
@@ -90,6 +91,7 @@ def show_list(
         "stamp": {"seq": position, "at": now, "state": "fresh"},
         "rows": [_row(each) for each in found.items],
         "older_url": f"?state={state}&cursor={found.next}" if found.next else "",
+        "seen": seen_token(found),
         "newest_url": f"?state={state}" if cursor else "",
         "live_url": "" if cursor else f"{reverse('alerts')}?state={state}",
         "empty": {
@@ -98,6 +100,12 @@ def show_list(
             "actions": [{"label": "Look at the rules", "url": reverse("alert-rules")}],
         },
     }
+
+
+def seen_token(found: facade.AlertPage) -> str:
+    """Which state does the list show? Equal tokens mean equal pages."""
+    said = [f"{each.id}{each.state}{each.snoozed_until}" for each in found.items]
+    return sha256("".join(said).encode()).hexdigest()[:16]
 
 
 def show_alert(

@@ -18,6 +18,7 @@ from policies.web.api_alerts import (
     Alerts,
     AlertSnoozes,
     Changes,
+    ChangeSign,
     OneAlert,
     Redelivery,
 )
@@ -114,6 +115,7 @@ urlpatterns = [
     ),
     path("channels/<str:channel>", OneAlertChannel.as_view(), name="api-channel"),
     path("deliveries/<str:delivery>:redeliver", Redelivery.as_view(), name="api-redelivery"),
+    path("changes:sign", ChangeSign.as_view(), name="api-change-sign"),
     path("changes", Changes.as_view(), name="api-changes"),
     path("prices", Prices.as_view(), name="api-prices"),
     path("prices:history", PriceHistory.as_view(), name="api-price-history"),

@@ -67,9 +67,10 @@ def look_at_criterion(row: KillCriterion, *, at: datetime) -> Verdict:
     sight = look_now(spec=spec, scope=scope_of(row), at=at)
     measured = measure(METRICS[spec.metric], inputs_at(sight, at=at, since=counts_from(row)))
     verdict = evaluate(spec=spec, standing=standing, measured=measured, at=at)
-    firing = [each for each in verdict.events if each is not Event.RESTORABLE]
-    if not firing or firing == [Event.PROPOSE]:
-        note_look(row, standing=verdict.standing, last=last_of(verdict, measured), at=at)
+    firing = [each for each in verdict.events if each not in (Event.RESTORABLE, Event.PROPOSE)]
+    # What fires changes the state in a transaction of its own; the look is kept in any case.
+    kept = standing if firing else verdict.standing
+    note_look(row, standing=kept, last=last_of(verdict, measured), at=at)
     with contextlib.suppress(CriterionMoved):
         for event in verdict.events:
             _follow(row, event, verdict, measured, at)

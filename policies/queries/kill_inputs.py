@@ -29,6 +29,7 @@ from policies.queries.metric_sources import MetricScope, has_source, inputs_from
 
 DAY: Final = timedelta(days=1)
 HOUR: Final = timedelta(hours=1)
+MINUTE: Final = timedelta(minutes=1)
 WEEKS: Final = 4
 NIGHT: Final = frozenset({22, 23, 0, 1, 2, 3, 4, 5})
 NIGHTS: Final = 7
@@ -105,7 +106,7 @@ class Sight:
     latencies: list[tuple[int, ...]] = field(default_factory=list)
     stray: list[tuple[int, int]] = field(default_factory=list)
     against: list[tuple[int, int]] = field(default_factory=list)
-    models: list[ledger.ModelFacts] = field(default_factory=list)
+    models: list[tuple[int, int, int, int]] = field(default_factory=list)
     repeats: list[tuple[int, str, int, int]] = field(default_factory=list)
     caps: list[tuple[datetime, int | None]] = field(default_factory=list)
     envelope: EnvelopeRule | None = None
@@ -130,8 +131,16 @@ class Sight:
 
     def of(self, rows: Sequence[tuple[int, ...]], start: datetime, end: datetime) -> int:
         """How many of these counts lie in [start, end)?"""
-        low, high = self.number(start), self.number(end)
-        return sum(row[1] for row in rows if low <= row[0] < high)
+        return sum(row[1] for row in self.within(rows, start, end))
+
+    def within(self, rows: Sequence[Any], start: datetime, end: datetime) -> Sequence[Any]:
+        """Which of these rows, in the order of their buckets, lie in [start, end)?"""
+        low = bisect_left(rows, self.number(start), key=_bucket)
+        return rows[low : bisect_left(rows, self.number(end), low, key=_bucket)]
+
+
+def _bucket(row: Sequence[int]) -> int:
+    return row[0]
 
 
 def look_now(*, spec: Spec, scope: MetricScope, at: datetime) -> Sight:
@@ -149,7 +158,7 @@ def look_now(*, spec: Spec, scope: MetricScope, at: datetime) -> Sight:
 
 def look_back(*, spec: Spec, scope: MetricScope, start: datetime, end: datetime) -> Sight:
     """What has to be read to walk through this stretch? Buckets as wide as it steps."""
-    width = min(HOUR, timedelta(seconds=spec.window_s))
+    width = min(HOUR, max(MINUTE, timedelta(seconds=spec.window_s) / 10))
     back = timedelta(seconds=spec.window_s) + _BACK.get(spec.metric, timedelta(0))
     if spec.metric == "envelope_utilisation":
         back = 32 * DAY
@@ -252,8 +261,8 @@ def _weekdays(sight: Sight, at: datetime) -> dict[str, int]:
 
 def _mix(sight: Sight, at: datetime, start: datetime) -> dict[str, int]:
     """Which models served, now and in the week before? The largest gain of a dearer one."""
-    edge, begin, end = sight.number(start), sight.number(start - 7 * DAY), sight.number(at)
-    now, before = _by_model(sight.models, edge, end), _by_model(sight.models, begin, edge)
+    now = _by_model(sight.within(sight.models, start, at))
+    before = _by_model(sight.within(sight.models, start - 7 * DAY, start))
     tokens, old_tokens = (sum(each[1] for each in mix.values()) for mix in (now, before))
     direct, old_direct = (sum(each[0] for each in mix.values()) for mix in (now, before))
     gained = 0
@@ -271,25 +280,20 @@ def _mix(sight: Sight, at: datetime, start: datetime) -> dict[str, int]:
     }
 
 
-def _by_model(
-    rows: Sequence[ledger.ModelFacts], low: int, high: int
-) -> dict[int, tuple[int, int]]:
+def _by_model(rows: Sequence[tuple[int, int, int, int]]) -> dict[int, tuple[int, int]]:
     mix: dict[int, tuple[int, int]] = {}
-    for row in rows:
-        if low <= row.number < high:
-            cost, tokens = mix.get(row.model_id, (0, 0))
-            mix[row.model_id] = cost + row.direct, tokens + row.tokens
+    for _, model, direct, served in rows:
+        cost, tokens = mix.get(model, (0, 0))
+        mix[model] = cost + direct, tokens + served
     return mix
 
 
 def _repeats(sight: Sight, at: datetime, start: datetime) -> dict[str, int]:
-    low, high = sight.number(start), sight.number(at)
     counts: Counter[str] = Counter()
     asked = 0
-    for number, name, repeated, all_calls in sight.repeats:
-        if low <= number < high:
-            counts[name] += repeated
-            asked += all_calls
+    for _, name, repeated, all_calls in sight.within(sight.repeats, start, at):
+        counts[name] += repeated
+        asked += all_calls
     return {"repeats": max(counts.values(), default=0), "asked": asked}
 
 
@@ -347,7 +351,8 @@ def _read(
     sight.latencies = [row.latencies for row in facts]
     match spec.metric:
         case "dearer_model":
-            sight.models = ledger.list_model_facts(**within, use_case_ids=use_cases)
+            found = ledger.list_model_facts(**within, use_case_ids=use_cases)
+            sight.models = [(row.number, row.model_id, row.direct, row.tokens) for row in found]
         case "unattributed_share":
             strays = ledger.list_call_facts(**within, use_case_ids=[0])
             sight.stray = [(row.number, row.spent) for row in strays]

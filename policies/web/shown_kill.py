@@ -489,8 +489,9 @@ def _drill_words(screen: facade.KillScreen, days: int) -> str:
             f" It would have avoided {figures.money(found.avoided, screen.currency).text} "
             f"and refused {found.refused or 0:,} calls."
         )
+    on = f"{len(found.days):,} day" + ("" if len(found.days) == 1 else "s")
     return (
-        f"It would have tripped {times} in {days} days, on {len(found.days):,} of them; "
+        f"It would have tripped {times} in {days} days, on {on}; "
         f"{found.false_trips:,} reversed by themselves.{saved}"
     )
 

@@ -67,6 +67,7 @@ def show_use_case(
         "unit": unit_block(page.line.units, table.period.month_starts[-1], table.currency),
         "currency": table.currency,
         "period": table.period.label,
+        "kill_url": reverse("kill-criteria-of", args=[row.slug]),
         "live_url": "" if table.frozen else view.url,
     }
 

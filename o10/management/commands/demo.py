@@ -23,6 +23,7 @@ from o10.management import demo_outcomes as outcomes
 from o10.management import installation
 from o10.management.commands.found_company import found_ledger
 from o10.management.demo_approvals import ask_for_changes, lay_down_policy
+from o10.management.demo_invoices import bill_and_close
 from o10.management.demo_kill import write_rules
 from o10.management.demo_sealing import seal_history
 from o10.wire import facts, requests
@@ -92,6 +93,15 @@ class Command(BaseCommand):
             cfo=callers[Role.CFO],
             now=clock.now(),
         )
+        if options["scale"] != "large":
+            self.stdout.write("bills of three months; two of them closed")
+            bill_and_close(
+                finops=callers[Role.FINOPS],
+                controller=callers[Role.CONTROLLER],
+                until=until,
+                seed=options["seed"],
+                say=self.stdout.write,
+            )
         installation.write_secret(installation.DEMO_KEY, secret)
         self.stdout.write(f"{count} usage records, {LIVE_CALLS} live calls")
 

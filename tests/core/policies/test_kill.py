@@ -173,6 +173,26 @@ def test_every_life_of_a_criterion_agrees_with_the_model(
         assert standing.state == oracle.state
 
 
+def test_the_worked_example_of_the_documents():
+    spec = make_spec()
+    steps = [
+        ("09:00", 6, 10, "armed"),
+        ("09:40", 7, 9, "armed"),
+        ("10:00", 8, 12, "armed"),
+        ("10:59", 8, 12, "armed"),
+        ("11:00", 9, 14, "tripped"),
+        ("11:30", 6, 12, "tripped"),
+        ("12:00", 4, 12, "restoring"),
+        ("13:00", 3, 12, "armed"),
+    ]
+    standing = Standing(state=State.ARMED)
+    for clock, failed, calls, state in steps:
+        at = datetime.fromisoformat(f"2026-11-20T{clock}:00+00:00")
+        measured = measure(METRICS["error_rate"], {"failed": failed, "calls": calls})
+        standing = evaluate(spec=spec, standing=standing, measured=measured, at=at).standing
+        assert standing.state == state, clock
+
+
 @given(looks=looks, threshold=st.sampled_from(["0", "0.5", "1"]))
 def test_without_enough_evidence_nothing_ever_trips(looks, threshold):
     spec = make_spec(threshold=threshold, min_sample=21, consecutive=1)

@@ -63,7 +63,7 @@ class Prices(Door):
         page = PricePage(
             items=tuple(price_view(line, currency) for line in rest[:limit]),
             next=rest[limit - 1].key.slug if len(rest) > limit else None,
-            as_of=facade.ledger_position(),
+            as_of=facade.AsOf(ledger_seq=facade.ledger_position()),
             price_version=facade.price_book().version,
         )
         return answer(page)

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_GET, require_http_methods
 
+from o10.access.checks import check
 from o10.access.keys import Caller
 from o10.access.pages import page, render_page
 from o10.access.roles import Action
@@ -116,6 +117,8 @@ def revaluations(request: HttpRequest, *, caller: Caller, now: datetime) -> Http
 
 
 def _look(request: HttpRequest, caller: Caller, now: datetime) -> Problem | None:
+    # Before the catalogue is read: that takes a second.
+    check(caller=caller, action=Action.CHANGE_PRICES)
     try:
         found = facade.propose_price_refresh(
             catalogue=facade.read_catalogue(source=facade.GENAI_PRICES),

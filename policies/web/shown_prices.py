@@ -51,7 +51,7 @@ def tabs_of(current: str) -> list[dict[str, Any]]:
 
 def stamp_of(now: datetime) -> dict[str, Any]:
     """At which position was the page computed?"""
-    return {"seq": facade.ledger_position().seq, "at": now, "state": "fresh"}
+    return {"seq": facade.ledger_position(), "at": now, "state": "fresh"}
 
 
 def show_prices(

@@ -11,6 +11,7 @@ import hmac
 import re
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -26,6 +27,7 @@ KEY_BYTES = 32
 _BODY = struct.Struct(">BH16sQqIQI")
 _MAC_BYTES = 16
 _PERSON = b"o10-rsv-v1"
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
 _TEXT = re.compile(r"[A-Za-z0-9_-]{90}", re.A)
 
 
@@ -101,7 +103,8 @@ def sign_parts(
     except struct.error as error:
         raise ValueError(f"a token field is out of range: {error}") from error
     # 67 bytes are 90 characters, which are followed by two of padding.
-    return urlsafe_b64encode(body + _mac(body, key))[:TOKEN_CHARACTERS].decode()
+    text = b2a_base64(body + _mac(body, key), newline=False)[:TOKEN_CHARACTERS]
+    return text.translate(_URLSAFE).decode()
 
 
 def read(text: str, *, keys: Mapping[int, bytes]) -> ReservationToken:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -141,8 +142,10 @@ def leased_verbs(find_teller: Callable[[], facade.Teller | None]) -> Mapping[str
                 return _without_a_till(verb, action, environ, caller, now)
             if action is Action.AUTHORIZE:
                 _check_role(caller, action)
-                request, body = _parse_with_body(environ, takes)
-                return answer(teller, request=request, body=body, caller=caller, now=now)
+                # The bytes first: whoever sends slowly keeps nobody else waiting.
+                body = read_body(environ, max_bytes=_LIMITS[takes])
+                read = partial(_decoded, environ, takes, body)
+                return answer(teller, read=read, caller=caller, now=now)
             check(caller=caller, action=action)
             request = _parse(environ, takes)
             return answer(teller, request=request, caller=caller, now=now)
@@ -172,13 +175,11 @@ def _check_role(caller: Caller, action: Action) -> None:
 
 
 def _parse(environ: Mapping[str, Any], kind: type[Any]) -> Any:
-    return _parse_with_body(environ, kind)[0]
+    return _decoded(environ, kind, read_body(environ, max_bytes=_LIMITS[kind]))[0]
 
 
-def _parse_with_body(environ: Mapping[str, Any], kind: type[Any]) -> tuple[Any, bytes]:
-    limit = _LIMITS[kind]
-    body = read_body(environ, max_bytes=limit)
-    request = decode(kind, body, max_bytes=limit)
+def _decoded(environ: Mapping[str, Any], kind: type[Any], body: bytes) -> tuple[Any, bytes]:
+    request = decode(kind, body, max_bytes=_LIMITS[kind])
     key = idempotency_key_of(environ, request_id=request.request_id)
     if key == request.request_id:
         return request, body

@@ -8,6 +8,7 @@ Source: decision-plane.md sections 2 to 8; docs/decisions/0010-teller-and-bookke
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -73,33 +74,45 @@ class _Ruled:
 
 
 def authorize(
-    teller: Teller, *, request: Authorize, body: bytes, caller: Caller, now: datetime
+    teller: Teller,
+    *,
+    read: Callable[[], tuple[Authorize, bytes]],
+    caller: Caller,
+    now: datetime,
 ) -> bytes:
     """May this call spend? The answer's bytes; the same for a repeated request id.
 
-    `body` is the JSON that was sent.
+    `read` gives the request and the JSON that was sent, and waits for nobody; what it raises
+    goes to the caller.
     Raises: IdempotencyMismatch (`idempotency_mismatch`); ServiceUnavailable (`unavailable`)
     when what is known is too old, or the envelope's rows are locked; JournalFull.
     """
-    call = Call(request, body, caller, now, teller.monotonic())
-    if request.request_id is None:
-        return _answer(teller, call).body
-    key = _claim_key(caller, request.request_id)
     usual: list[Answered] = []
+    # One call at a time, from its bytes to its answer: a thread that waits here sleeps, where
+    # it would take the interpreter away at each of the three system calls on the way.
+    with teller.turn:
+        request, body = read()
+        call = Call(request, body, caller, now, teller.monotonic())
 
-    def answer_at_once() -> int:
-        known = _known(teller, call)
-        answered = answer_usual(teller, call, known)
-        if answered is None:
-            return 0
-        usual.append(answered)
-        return answered.offset
+        def answer_at_once() -> int:
+            answered = answer_usual(teller, call, _known(teller, call))
+            if answered is None:
+                return 0
+            usual.append(answered)
+            return answered.offset
 
-    claimed = teller.claims.claim(
-        key, fence=teller.fence, at_s=teller.second(), answer=answer_at_once
-    )
-    if claimed is Claimed.ANSWERED:
+        if request.request_id is None:
+            claimed: Claimed | Found | None = None
+            answer_at_once()
+        else:
+            key = _claim_key(caller, request.request_id)
+            claimed = teller.claims.claim(
+                key, fence=teller.fence, at_s=teller.second(), answer=answer_at_once
+            )
+    if usual:
         return usual[0].body
+    if claimed is None:
+        return _in_full(teller, call).body
     if claimed is Claimed.OURS:
         try:
             answered = _in_full(teller, call)
@@ -111,10 +124,6 @@ def authorize(
     if isinstance(claimed, Found):
         return _repeat(teller, call, key, claimed)
     return _strictly(call).body
-
-
-def _answer(teller: Teller, call: Call) -> Answered:
-    return answer_usual(teller, call, _known(teller, call)) or _in_full(teller, call)
 
 
 def _known(teller: Teller, call: Call) -> Known:
@@ -359,7 +368,10 @@ def _repeat(teller: Teller, call: Call, key: bytes, found: Found) -> bytes:
         if again is Claimed.OURS:
             teller.claims.abandon(key, fence=teller.fence)
             return authorize(
-                teller, request=call.request, body=call.body, caller=call.caller, now=call.now
+                teller,
+                read=lambda: (call.request, call.body),
+                caller=call.caller,
+                now=call.now,
             )
         if not isinstance(again, Found):
             return _strictly(call).body

@@ -78,7 +78,8 @@ class Teller:
     `ended` are calls that ended here and are not booked yet: where it was written, their book
     and number; `owed` are replaced leases in which something may have become free; `below` are
     the tills of each envelope and of those below it, by its number; `waits` is held by the one
-    call that waits for the books.
+    call that waits for the books, `turn` by the one that is being read and decided (see
+    policies.operations.teller.authorizing).
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Teller:
         self.booked_to = 0
         self.booked_at = monotonic()
         self.waits = Lock()
+        self.turn = Lock()
         self.short_at = 0.0
         self.crowds: dict[tuple[object, object], Crowd] = {}
         self.large: list[Till] = []

@@ -121,7 +121,7 @@ def at_counter(
 ) -> dict[str, Any]:
     request = request_of(**fields)
     sent = body or msgspec.json.encode(request)
-    answer = authorizing.authorize(teller, request=request, body=sent, caller=caller, now=now)
+    answer = authorizing.authorize(teller, read=lambda: (request, sent), caller=caller, now=now)
     return msgspec.json.decode(answer)
 
 
@@ -378,13 +378,15 @@ def test_a_frozen_envelope_is_refused_and_its_money_goes_back(teller):
 def test_a_repeated_request_id_gets_the_first_bytes(teller):
     request = request_of(request_id="one")
     body = msgspec.json.encode(request)
-    first = authorizing.authorize(teller, request=request, body=body, caller=ROUTER, now=NOW)
+    first = authorizing.authorize(teller, read=lambda: (request, body), caller=ROUTER, now=NOW)
     later = NOW + timedelta(seconds=9)
-    again = authorizing.authorize(teller, request=request, body=body, caller=ROUTER, now=later)
+    again = authorizing.authorize(
+        teller, read=lambda: (request, body), caller=ROUTER, now=later
+    )
     assert again == first
     spaced = json.dumps(json.loads(body), indent=2).encode()
     assert (
-        authorizing.authorize(teller, request=request, body=spaced, caller=ROUTER, now=later)
+        authorizing.authorize(teller, read=lambda: (request, spaced), caller=ROUTER, now=later)
         == first
     )
     assert len(written(teller, records.Reserved)) == 1

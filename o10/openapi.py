@@ -20,7 +20,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.settings import patched_settings
 from drf_spectacular.utils import OpenApiParameter
 
-from o10.access.doors import Operation
+from o10.access.doors import JSON, Operation
 from o10.access.views import Door
 from o10.problems import ANSWERS, MEDIA_TYPE
 from o10.wire.reasons import REASONS
@@ -123,6 +123,8 @@ class DoorSchema(AutoSchema):
         answers = {
             (status, media): schema for media, schema in _contents(self.operation.gives).items()
         }
+        if self.operation.waits is not None:
+            answers[("202", JSON)] = _contents({JSON: self.operation.waits})[JSON]
         for code in _problem_codes(self.operation):
             answers[(code, MEDIA_TYPE)] = {"$ref": _REF.format(name="Problem")}
         return answers
@@ -328,7 +330,11 @@ def _wire_types() -> tuple[dict[Any, dict[str, Any]], dict[str, Any]]:
     kinds: dict[Any, None] = {Problem: None, ProblemField: None}
     for _, view in list_doors():
         for operation in view.operations.values():
-            bodies = (*operation.takes.values(), *operation.gives.values())
+            bodies = (
+                *operation.takes.values(),
+                *operation.gives.values(),
+                operation.waits,
+            )
             kinds |= {kind: None for kind in bodies if kind is not None}
     made = msgspec.json.schema_components(list(kinds), ref_template=_REF)
     references, named = json.loads(_with_short_names(json.dumps(made), made[1]))

@@ -21,7 +21,8 @@ class Operation:
 
     Shape: `action` None = open to everyone. `takes` and `gives`: media type to the type of the
     body (a msgspec struct, a union or list of them; None = raw text or bytes). `query`: name to
-    what it selects; `headers`: likewise for request headers.
+    what it selects; `headers`: likewise for request headers. `waits`: the type of a 202 beside
+    the usual answer, where some of the changes need a second person.
     """
 
     action: Action | None
@@ -30,6 +31,7 @@ class Operation:
     gives: Mapping[str, Any] = field(default_factory=lambda: _NONE)
     query: Mapping[str, str] = field(default_factory=lambda: _NONE)
     headers: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    waits: Any = None
 
 
 KEYED: Mapping[str, str] = MappingProxyType(

@@ -13,7 +13,7 @@ from o10.access.doors import JSON, KEYED, PAGED, Operation
 from o10.access.keys import Caller
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Door, answer, awaits, limit_of, query_of, version_of
+from o10.access.views import Awaits, Door, answer, awaits, limit_of, query_of, version_of
 from o10.kernel import clock
 from o10.kernel.errors import FieldError, Forbidden, ValidationFailed
 from o10.kernel.money import NANOS_PER_UNIT, amount_text, parse_nanos
@@ -291,6 +291,7 @@ class ApprovalPolicies(Door):
         "PUT": Operation(
             action=Action.COUNTERSIGN,
             takes={JSON: PolicyBody},
+            gives={JSON: Awaits},
             status=202,
             headers=KEYED,
         ),

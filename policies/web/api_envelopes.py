@@ -111,7 +111,8 @@ class OneEnvelope(Door):
             # Freezing is open to more roles than changing; the operation tells them apart.
             action=Action.FREEZE_ENVELOPE,
             takes={JSON: EnvelopeChangeBody},
-            gives={JSON: facade.EnvelopeView | Awaits},
+            gives={JSON: facade.EnvelopeView},
+            waits=Awaits,
             headers=_EDIT,
         ),
     }

@@ -277,13 +277,21 @@ def _meanings(calls: Sequence[ledger.WatchedEntry]) -> _Meanings:
     reserved = {each.reservation for each in calls} - {ledger.ZERO_UUID}
     with connection.cursor() as cursor:
         cursor.execute(_ASKED, [list(reserved)])
-        asked = dict(cursor.fetchall())
+        found = cursor.fetchall()
+    named = {name: _model_meant(name) for _, name in found}
+    asked = {reservation: named[name] for reservation, name in found}
     return _Meanings(
         _prompts({each.dims_id for each in calls}),
         _slugs(ledger.Domain.VENUE, {each.venue_id for each in calls}),
         _slugs(ledger.Domain.MODEL, {each.model_id for each in calls}),
         asked,
     )
+
+
+def _model_meant(name: str) -> str:
+    """Which model does this name mean? An alias is no identity, so it is no change either."""
+    models = {key.model for key in ledger.offers_meant(model=name, book=ledger.price_book())}
+    return models.pop() if len(models) == 1 else name
 
 
 def _prompts(numbers: set[int]) -> dict[int, str]:

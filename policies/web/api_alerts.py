@@ -1,7 +1,7 @@
 """What was found, and what do people do about it? `/alerts`: list, read, handle, send again."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
 from django.http import HttpResponse
@@ -25,6 +25,9 @@ _FILTERS = {
     "use_case": "Slug.",
 }
 
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+"""With its offset: a local time without a zone names no instant."""
+
 
 class AlertNoteBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why is this step taken?"""
@@ -35,7 +38,7 @@ class AlertNoteBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class SnoozeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Until when is nobody told, of this subject or (`whole_kind`) of the kind?"""
 
-    until: datetime
+    until: Instant
     reason: Note
     whole_kind: bool = False
 
@@ -47,7 +50,7 @@ class SignBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dimension: f.Word
     value: f.Name
     reason: Note = ""
-    until: datetime | None = None
+    until: Instant | None = None
     request_id: f.Name | None = None
 
 

@@ -18,6 +18,7 @@ from o10.kernel import ids
 from o10.kernel.errors import (
     Conflict,
     FieldError,
+    Forbidden,
     NotFound,
     PreconditionFailed,
     ValidationFailed,
@@ -99,7 +100,9 @@ def change_alert_rule(
     Locks: the key, the rule.
     """
     check(caller=actor, action=Action.CHANGE_ALERT_RULES)
-    kind = KINDS.get(_find(rule).kind)
+    found = _find(rule)
+    _check_in_scope(found, actor)
+    kind = KINDS.get(found.kind)
     check_rule(change, kind=kind)
 
     def run(uid: UUID) -> Told | None:
@@ -135,6 +138,7 @@ def test_alert_rule(*, rule: str, actor: Caller, now: datetime, key: str = "") -
     """
     check(caller=actor, action=Action.CHANGE_ALERT_RULES)
     row = _find(rule)
+    _check_in_scope(row, actor)
     return raise_alert(
         kind=row.kind,
         subject=f"test#{row.public}",
@@ -201,6 +205,14 @@ def _channel_numbers(channels: Sequence[str]) -> list[int]:
         message = f"No channel {missing[0][:40]}."
         raise ValidationFailed(errors=[FieldError("/channels", "unknown", message)])
     return sorted(found.values())
+
+
+def _check_in_scope(rule: AlertRule, actor: Caller) -> None:
+    """A key of some use cases changes the rules of those alone."""
+    scope = actor.use_case_slugs
+    if scope is None or (rule.scope_kind == "use_case" and rule.scope_slug in scope):
+        return
+    raise Forbidden(action=Action.CHANGE_ALERT_RULES.value, role=actor.role.value)
 
 
 def _check_scope(draft: AlertRuleDraft, actor: Caller) -> None:

@@ -21,6 +21,7 @@ from o10.kernel import ids
 from o10.kernel.errors import (
     Conflict,
     FieldError,
+    Forbidden,
     NotFound,
     PreconditionFailed,
     ValidationFailed,
@@ -78,7 +79,7 @@ def create_channel(
 
     Raises: Forbidden; ValidationFailed; IdempotencyMismatch.
     """
-    check(caller=actor, action=Action.CHANGE_CHANNELS)
+    _check_company_wide(actor, Action.CHANGE_CHANNELS)
     check_channel(draft)
     target, shown = _target(draft.kind, draft.target)
     secret = os.urandom(SECRET_BYTES) if draft.kind == "webhook" else None
@@ -126,7 +127,7 @@ def change_channel(
     IdempotencyMismatch.
     Locks: the key, the channel.
     """
-    check(caller=actor, action=Action.CHANGE_CHANNELS)
+    _check_company_wide(actor, Action.CHANGE_CHANNELS)
     check_channel(change)
     _find(channel)
 
@@ -172,7 +173,7 @@ def rotate_channel_secret(
     ChannelRetired.
     Locks: the key, the channel.
     """
-    check(caller=actor, action=Action.CHANGE_CHANNELS)
+    _check_company_wide(actor, Action.CHANGE_CHANNELS)
     if not timedelta(0) <= grace <= GRACE_MOST:
         message = "The old secret lives on for 0 to 30 days."
         raise ValidationFailed(errors=[FieldError("/grace_s", "out_of_range", message)])
@@ -209,7 +210,7 @@ def test_channel(*, channel: str, actor: Caller, now: datetime, key: str = "") -
 
     Raises: Forbidden; NotFound; ChannelRetired when it is not active.
     """
-    check(caller=actor, action=Action.CHANGE_ALERT_RULES)
+    _check_company_wide(actor, Action.CHANGE_ALERT_RULES)
     row = _find(channel)
     if row.state != "active":
         raise ChannelRetired(channel=channel, state=row.state)
@@ -241,6 +242,13 @@ def facts_of(row: AlertChannel) -> dict[str, Any]:
         if row.previous_ends_at
         else "",
     }
+
+
+def _check_company_wide(actor: Caller, action: Action) -> None:
+    """Alerts of the whole company go out by a channel: no key of some use cases opens one."""
+    check(caller=actor, action=action)
+    if actor.use_case_slugs is not None:
+        raise Forbidden(action=action.value, role=actor.role.value)
 
 
 def _target(kind: str, target: str) -> tuple[str, str]:

@@ -71,6 +71,12 @@ def test_a_key_of_one_use_case_sees_its_alerts_alone(script):
     assert [each["id"] for each in scoped.get("alerts").json()["items"]] == [mine]
     other = Alert.objects.exclude(public=mine).get().public
     assert scoped.post(f"alerts/{other}:resolve", {"reason": "x"}).status_code == 404
+    assert scoped.post("channels", CHANNEL).status_code == 403
+    assert scoped.post("alert-rules", RULE).status_code == 201
+    wide = (
+        script(Role.FINOPS).post("alert-rules", {**RULE, "scope": {"kind": "company"}}).json()
+    )
+    assert scoped.patch(f"alert-rules/{wide['id']}", {"state": "paused"}).status_code == 403
 
 
 def test_rules_are_made_once_changed_by_version_and_tried(script):

@@ -80,6 +80,12 @@ from policies.core.kill_text import (
 from policies.core.levers import Lever
 from policies.core.metrics import METRICS
 from policies.models import APPEND_ONLY, MUTABLE
+from policies.operations.ask_access import (
+    AskedKey,
+    ask_key,
+    ask_role,
+    register_access_kinds,
+)
 from policies.operations.ask_envelope import (
     ask_envelope,
     ask_envelope_change,
@@ -356,6 +362,10 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "AskedKey",
+    "ask_key",
+    "ask_role",
+    "register_access_kinds",
     "PRICE_GRAMMAR",
     "list_price_rows",
     "people_names",

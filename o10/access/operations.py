@@ -42,6 +42,14 @@ class KeyReplaced(Conflict):
 
 
 @dataclass(frozen=True, slots=True)
+class KnownSecret:
+    """What is kept of a secret that was handed out before its key lives?"""
+
+    hash: bytes
+    last_four: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewKey:
     """Which key was made? `secret.text` is shown once and never stored."""
 
@@ -134,20 +142,23 @@ def create_key(
     created_by: str | None = None,
     actor: str,
     now: datetime,
+    known: KnownSecret | None = None,
 ) -> NewKey:
     """Which key is new? Its secret is in the answer and nowhere else.
 
-    `use_cases` None = all; `verbs` None = all of its role.
+    `use_cases` None = all; `verbs` None = all of its role. `known` = the secret was handed out
+    before the key begins to live, and only its hash is left.
     Raises: ValidationFailed for a role, verb, name or end that cannot be.
     """
     wanted = None if verbs is None else frozenset(verbs)
-    _check_key(name=name, role=role, verbs=wanted, expires_at=expires_at, now=now)
+    check_key(name=name, role=role, verbs=wanted, expires_at=expires_at, now=now)
     secret = new_secret()
+    kept = known or KnownSecret(secret.hash, secret.last_four)
     key = RouterKey(
         id=new_id("key"),
         name=name.strip(),
-        secret_hash=secret.hash,
-        last_four=secret.last_four,
+        secret_hash=kept.hash,
+        last_four=kept.last_four,
         role=role.value,
         use_cases=None if use_cases is None else sorted(set(use_cases)),
         verbs=None if wanted is None else sorted(verb.value for verb in wanted),
@@ -159,7 +170,7 @@ def create_key(
         key.save(force_insert=True)
         _audit("key_created", key.id, None, _facts(key), actor=actor, now=now)
         tell_plane(what=KEYS)
-    return _new_key(key, secret)
+    return _new_key(key, secret if known is None else Secret(""))
 
 
 def rotate_key(*, key_id: str, grace: timedelta, actor: str, now: datetime) -> NewKey:
@@ -242,7 +253,7 @@ def _check_role(role: Role, *, allowed: frozenset[Role]) -> None:
         raise ValidationFailed(errors=[FieldError("/role", "not_allowed", message)])
 
 
-def _check_key(
+def check_key(
     *,
     name: str,
     role: Role,
@@ -250,6 +261,10 @@ def _check_key(
     expires_at: datetime | None,
     now: datetime,
 ) -> None:
+    """Can there be such a key?
+
+    Raises: ValidationFailed (`validation_failed`) for a role, verb, name or end that cannot be.
+    """
     _check_role(role, allowed=KEY_ROLES)
     wrong = []
     if not 0 < len(name.strip()) <= 120:

@@ -37,6 +37,7 @@ from policies.models import Approval, ApprovalStep
 from policies.operations.approval_steps import Step, check_reason, move_on, write_step
 from policies.operations.change_kinds import Applied, get_kind
 from policies.operations.propose_change import check_until
+from policies.operations.raise_alert import raise_alert
 from policies.queries.approvals import (
     KEY_PREFIX,
     SYSTEM,
@@ -248,10 +249,27 @@ def _end(approval: str, step: Step, now: datetime) -> int:
         return step
 
     try:
-        _act(approval, SYSTEM, step.act, [step.act], decide, now, None)
+        with transaction.atomic():
+            view = _act(approval, SYSTEM, step.act, [step.act], decide, now, None)
+            if step.act == "expired" and core.rule_of(view.kind).confirms:
+                _tell_unconfirmed(view, now)
     except core.NotOpen:
         return 0
     return 1
+
+
+def _tell_unconfirmed(view: ApprovalView, now: datetime) -> None:
+    """A limit that nobody looked at stays, and is no secret."""
+    raise_alert(
+        kind="limit_unconfirmed",
+        subject=view.id,
+        window="once",
+        title=f"Nobody confirmed in time: {view.text.title}",
+        detail="The limit stays in force. Undoing it is a request of its own.",
+        severity="warning",
+        now=now,
+        url=f"/approvals/{view.id}/",
+    )
 
 
 def _act(

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from policies.web.api_access import Keys, OnePerson
 from policies.web.api_alert_rules import (
     AlertChannelRotate,
     AlertChannels,
@@ -79,6 +80,8 @@ urlpatterns = [
     path(
         "kill-criteria/<str:criterion>", OneKillCriterion.as_view(), name="api-kill-criterion"
     ),
+    path("keys", Keys.as_view(), name="api-keys"),
+    path("people/<str:person>", OnePerson.as_view(), name="api-person"),
     path("approvals", Approvals.as_view(), name="api-approvals"),
     path("approval-policy", ApprovalPolicies.as_view(), name="api-approval-policy"),
     path("approvals/<str:approval>:approve", Approve.as_view(), name="api-approve"),

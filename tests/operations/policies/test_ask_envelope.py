@@ -13,7 +13,7 @@ from o10.access.roles import Role
 from o10.kernel.errors import Forbidden, IdempotencyMismatch, SelfApproval, ValidationFailed
 from policies import facade as policies
 from policies.core.approvals import BaseChanged, NotOpen
-from policies.models import Approval, EnvelopeVersion, TemporaryRaise
+from policies.models import Alert, Approval, EnvelopeVersion, TemporaryRaise
 from policies.operations.tree_rules import Overallocated
 from tests.operations.policies.company import (
     DOLLAR,
@@ -126,6 +126,7 @@ def test_nobody_confirms_and_the_limit_stays(tree: dict[str, Any]) -> None:
     assert policies.end_due(now=over) == 1 and policies.end_due(now=over) == 0
     [view] = policies.list_approvals(now=over).items
     assert (view.kind, view.state) == ("envelope.confirm", "expired")
+    assert Alert.objects.get(kind="limit_unconfirmed").subject == view.id
     assert policies.get_envelope(envelope=tree["use_case"].id, now=NOW).state == "frozen"
 
 

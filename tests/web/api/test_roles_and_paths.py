@@ -17,6 +17,8 @@ DOORS = [
 CLOSED = [door for door in DOORS if door[2].action is not None]
 NAMED = {
     "slug": "support-assistant",
+    "approval": "apr_01h455vb4pex5vsknk084sn02q",
+    "person": "usr_01h455vb4pex5vsknk084sn02q",
     "envelope": "env_01h455vb4pex5vsknk084sn02q",
     "decision": "dec_01h455vb4pex5vsknk084sn02q",
     "entry": "ent_01h455vb4pex5vsknk084sn02q",

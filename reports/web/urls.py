@@ -77,7 +77,8 @@ urlpatterns = [
     path("api/v1/allocations", Allocations.as_view(), name="api-allocations"),
     re_path(
         r"^(?P<screen>use-cases|cost|cost/use-cases|cost/amounts|cost/rules|cost/outcomes"
-        r"|cost/outcomes/values|envelopes|ledger|policies/decisions)\.(?P<form>csv|xlsx|json)$",
+        r"|cost/outcomes/values|envelopes|ledger|policies/decisions"
+        r"|prices|prices/quarantine|prices/proposals|fx-rates|commitments)\.(?P<form>csv|xlsx|json)$",
         export,
         name="export",
     ),

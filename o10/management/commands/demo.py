@@ -22,9 +22,11 @@ from o10.management import demo_company as company
 from o10.management import demo_outcomes as outcomes
 from o10.management import installation
 from o10.management.commands.found_company import found_ledger
+from o10.management.demo_alerts import tell_alerts
 from o10.management.demo_approvals import ask_for_changes, lay_down_policy
 from o10.management.demo_invoices import bill_and_close
 from o10.management.demo_kill import write_rules
+from o10.management.demo_prices import tell_prices
 from o10.management.demo_sealing import seal_history
 from o10.wire import facts, requests
 from policies import facade as policies
@@ -102,6 +104,23 @@ class Command(BaseCommand):
                 seed=options["seed"],
                 say=self.stdout.write,
             )
+        self.stdout.write("contract prices, committed capacity, a refresh that waits")
+        tell_prices(
+            finops=callers[Role.FINOPS],
+            controller=callers[Role.CONTROLLER],
+            router=router,
+            until=until,
+            seed=options["seed"],
+            now=clock.now(),
+        )
+        self.stdout.write("alerts, and a change that nobody signed")
+        tell_alerts(
+            router=router,
+            maker=callers[Role.FINOPS],
+            checker=callers[Role.CONTROLLER],
+            model=company.USE_CASES[0].supplies[0].model,
+            now=clock.now(),
+        )
         installation.write_secret(installation.DEMO_KEY, secret)
         self.stdout.write(f"{count} usage records, {LIVE_CALLS} live calls")
 

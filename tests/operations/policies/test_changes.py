@@ -118,6 +118,27 @@ def test_the_same_change_with_approval_is_none(busy, seal_all, name):
     assert {each.signed_by for each in signed} == {"usr_control, key_finance"}
 
 
+def test_overruns_and_burns_are_read_from_what_is_sealed(busy, seal_all):
+    begin()
+    policies.change_envelope(
+        envelope=policies.list_envelopes(now=NOW, use_case="support").items[-1].id,
+        change=policies.EnvelopeChange(amount_nanos=DOLLAR, reason="small"),
+        actor=FINANCE,
+        now=START,
+    )
+    at = NOW - timedelta(hours=1)
+    pay(ask(now=at), usage=(1_200, 4_000), now=at)
+    watch(seal_all)
+    policies.evaluate_alerts(now=NOW)
+    found = {
+        each.kind: each for each in Alert.objects.filter(envelope__use_case__slug="support")
+    }
+    assert found["overrun"].evidence["overruns_nanos"] == "48000000"
+    assert found["burn_rate"].evidence["burnt_nanos"] == "63000000"
+    policies.find_changes(now=NOW)
+    assert policies.evaluate_alerts(now=NOW) == 0
+
+
 def test_a_late_signature_ends_the_weighing(busy, seal_all):
     begin()
     busy(prompt_version="v1")

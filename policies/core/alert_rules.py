@@ -21,6 +21,8 @@ BURN_LEAST_PPM: Final = 10_000
 """A burst below a hundredth of the cap is no news, however steep."""
 PACE_AFTER_PPM: Final = 50_000
 """The pace so far says something once a twentieth of the period is over."""
+EARLY_PPM: Final = 800_000
+"""An envelope's own thresholds below this are news, no warning."""
 _EXHAUSTED: Final = PPM
 
 
@@ -59,7 +61,7 @@ class EnvelopeFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was found, to be raised once in its window?"""
+    """What was found, to be raised once in its window? `severity` None = that of its rule."""
 
     subject: str
     window: str
@@ -132,7 +134,8 @@ def find_thresholds(
             continue
         own = each.thresholds_ppm if threshold is None else (threshold,)
         for reached in thresholds_reached(each, own):
-            yield _threshold(each, reached, currency)
+            early = threshold is None and reached < EARLY_PPM
+            yield _threshold(each, reached, currency, Severity.INFO if early else None)
 
 
 def find_forecasts(
@@ -372,7 +375,9 @@ def times_text(ppm: int) -> str:
     return f"{whole}.{rest:06}".rstrip("0").rstrip(".") + " times"
 
 
-def _threshold(each: EnvelopeFigures, reached: int, currency: str) -> Finding:
+def _threshold(
+    each: EnvelopeFigures, reached: int, currency: str, severity: Severity | None
+) -> Finding:
     full = reached >= PPM
     used = figures.percent(part=each.exposure, whole=each.cap).text
     cap = figures.money(each.cap, currency).text
@@ -400,7 +405,7 @@ def _threshold(each: EnvelopeFigures, reached: int, currency: str) -> Finding:
             "period_end": _instant(each.end),
         },
         url=f"/envelopes/{each.public}/",
-        severity=Severity.CRITICAL if full else None,
+        severity=Severity.CRITICAL if full else severity,
         envelope=each.number,
         use_case=each.use_case_number,
     )

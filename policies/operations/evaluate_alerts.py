@@ -84,9 +84,7 @@ def _raise(rule: AlertRule, findings: Iterable[Finding], now: datetime) -> int:
         if before is not None:
             _reopen(before, now)
             continue
-        severity = max(
-            (Severity(rule.severity), each.severity or Severity.INFO), key=lambda one: one.rank
-        )
+        severity = each.severity or Severity(rule.severity)
         fresh += raise_alert(
             kind=rule.kind,
             subject=subject,

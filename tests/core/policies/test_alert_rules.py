@@ -79,7 +79,7 @@ def test_a_full_envelope_speaks_too_when_what_is_left_fits_no_call():
     (half, most, full) = find_thresholds([each], scope=ALL, threshold=None, currency="USD")
     assert [one.window.split()[1] for one in (half, most, full)] == ["50%", "80%", "100%"]
     assert full.severity is Severity.CRITICAL and "calls are denied" in full.title
-    assert half.severity is None
+    assert (half.severity, most.severity) == (Severity.INFO, None)
 
 
 def test_a_cap_of_zero_has_no_shares_and_no_forecast():

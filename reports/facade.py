@@ -39,6 +39,7 @@ from ledger.facade import (
 from ledger.facade import BookedRow as BookedDifferenceRow
 from ledger.facade import list_booked as list_booked_differences
 from policies.facade import (
+    ApprovalView,
     BindingLimit,
     DecisionCount,
     DecisionRow,
@@ -120,6 +121,7 @@ from reports.queries.outcome_list import (
 from reports.queries.outcomes_page import OutcomesPage, UnitCase, get_outcomes_page
 from reports.queries.overview import Headroom, Overview, get_overview
 from reports.queries.plan_grid import PlanGrid, PlanReview, read_plan_grid, review_plan
+from reports.queries.plan_requests import can_ask_plan, plans_waiting
 from reports.queries.plans import PlanVersion, newest_plan, plan_cells
 from reports.queries.search import find_target
 from reports.queries.unit_metrics import register_unit_metrics
@@ -133,6 +135,9 @@ from reports.queries.use_cases import (
 )
 
 __all__ = [
+    "can_ask_plan",
+    "plans_waiting",
+    "ApprovalView",
     "ask_plan",
     "CAUSES",
     "FILE_MOST",

@@ -10,7 +10,6 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
-from ledger import facade as ledger
 from o10.access import queries as people
 from o10.access.keys import Caller
 from o10.access.pages import page, render_page
@@ -87,14 +86,14 @@ def _answer(
     problem: Problem | None,
 ) -> HttpResponse:
     view = facade.approval_policy()
-    policy, row = view.policy, ledger.ledger_of_company()
+    policy, currency = view.policy, facade.organisation().currency
     staff = [each for each in people.list_people() if each.is_active]
     names = {each.id: each.display_name for each in staff}
     percent = policy.materiality_parent_ppm // PPM_PER_PERCENT
     form = {
         "key": ids.new_uuid().hex,
         "may": facade.can_ask(actor=caller, kind="approval.policy"),
-        "currency": row.currency,
+        "currency": currency,
         "materiality": typed.get("materiality", amount_text(policy.materiality_nanos)),
         "percent": typed.get("percent", percent),
         "expiry_days": typed.get("expiry_days", policy.expiry_days),
@@ -119,7 +118,7 @@ def _answer(
             "crumbs": [Link("Approvals", reverse("approvals")), Link("Who approves what", "")],
         },
         "stamp": {
-            "seq": ledger.position_of(ledger_id=row.id).seq,
+            "seq": facade.ledger_position(),
             "at": now,
             "state": "fresh",
         },
@@ -128,7 +127,7 @@ def _answer(
         "version": view.version,
         "policy": policy,
         "percent": percent,
-        "currency": row.currency,
+        "currency": currency,
         "compliance": ", ".join(names.get(each, each) for each in policy.compliance_approvers),
         "form": form,
         "problem": problem,

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from django.urls import reverse
 
-from ledger import facade as ledger
 from o10.access import queries as people
 from o10.access.keys import Caller
 from o10.access.roles import Role
@@ -209,12 +208,11 @@ def _signed(nanos: int) -> str:
 
 
 def _currency() -> str:
-    return ledger.ledger_of_company().currency
+    return facade.organisation().currency
 
 
 def _stamp(now: datetime) -> dict[str, Any]:
-    row = ledger.ledger_of_company()
-    return {"seq": ledger.position_of(ledger_id=row.id).seq, "at": now, "state": "fresh"}
+    return {"seq": facade.ledger_position(), "at": now, "state": "fresh"}
 
 
 def _told(view: facade.ApprovalView) -> str:

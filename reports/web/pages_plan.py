@@ -11,7 +11,6 @@ from o10.access.keys import Caller
 from o10.access.pages import page, render_page
 from o10.access.roles import Action
 from o10.kernel.errors import TooLarge
-from policies import facade as policies
 from reports import facade
 from reports.web.shown_plan import show_plan
 
@@ -50,7 +49,7 @@ def plan(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpResponse
             text=text,
             review=review,
             caller=caller,
-            pending=policies.find_open(subject="plan", now=now),
+            pending=facade.plans_waiting(now=now),
         ),
         status=422 if review and review.problems else 200,
     )

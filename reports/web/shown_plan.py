@@ -8,7 +8,6 @@ from django.urls import reverse
 from o10.access.keys import Caller
 from o10.kernel import figures, ids
 from o10.kernel.pageview import Link
-from policies import facade as policies
 from reports import facade
 from reports.web import shown
 
@@ -19,7 +18,7 @@ def show_plan(
     text: str,
     review: facade.PlanReview | None,
     caller: Caller,
-    pending: Sequence[policies.ApprovalView] = (),
+    pending: Sequence[facade.ApprovalView] = (),
 ) -> dict[str, Any]:
     """Which context has the plan's page?"""
     scale = figures.money_scale(
@@ -62,7 +61,7 @@ def show_plan(
         "currency": grid.currency,
         "text": text,
         "example": grid.example,
-        "may_plan": policies.can_ask(actor=caller, kind="plan.set"),
+        "may_plan": facade.can_ask_plan(actor=caller),
         "key": ids.new_uuid().hex,
         "pending": [
             {"title": each.text.title, "url": reverse("approval", args=[each.id])}

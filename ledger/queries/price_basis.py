@@ -46,7 +46,7 @@ class PriceBasis:
     """Which rule of which price version gives which amount?
 
     Units: nanos. `computed` None = nothing could be computed. `booked` is what the entry and
-    its overrun say together.
+    its overrun say together. `fx` names currency, rate and date of a converted price.
     """
 
     lines: tuple[BasisLine, ...]
@@ -63,6 +63,7 @@ class PriceBasis:
     rule_id: int
     price_version: int
     valid_from: datetime | None
+    fx: str = ""
 
 
 def price_basis(*, entry: Entry, booked: Nanos, ledger_id: int = COMPANY_LEDGER) -> PriceBasis:
@@ -102,7 +103,14 @@ def price_basis(*, entry: Entry, booked: Nanos, ledger_id: int = COMPANY_LEDGER)
         rule_id=rated.rule_id if rated else 0,
         price_version=entry.price_version,
         valid_from=rated.valid_from if rated else None,
+        fx=_fx(rated),
     )
+
+
+def _fx(rated: RatedOffer | None) -> str:
+    """From which currency the price was converted, at which rate of which date."""
+    step = rated.fx if rated is not None else None
+    return f"{step.currency} at {step.rate} of {step.rate_date.isoformat()}" if step else ""
 
 
 def usage_of(entry: Entry) -> Usage:

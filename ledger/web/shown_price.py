@@ -95,6 +95,8 @@ def _facts(detail: facade.EntryDetail, basis: facade.PriceBasis) -> list[dict[st
             {"term": "Price rule", "text": f"{basis.rule_id}, {source}{dated}"},
         )
         facts.append({"term": "Source", "text": basis.source_name or source})
+    if basis.fx:
+        facts.append({"term": "Converted", "text": basis.fx})
     if line.price_version:
         facts.append(
             {"term": "Price version", "text": f"{line.price_version} of the price book"}

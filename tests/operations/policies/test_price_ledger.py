@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from ledger import facade as ledger
+from ledger.queries.price_basis import price_basis
 from ledger.queries.price_integrity import find_altered_prices
 from o10.kernel.errors import UnitMismatch, ValidationFailed
 from o10.wire.facts import UsageRecord
@@ -196,6 +197,8 @@ def test_p16_a_price_in_rupees_books_dollars_at_the_dated_rate_and_stays(tmp_pat
     # 1,000 x 200 + 100 x 1,000 rupees a million at 0.012; 1,200 and 310 at 0.0125.
     assert first.amount_nanos == 1_000 * 2_400 + 100 * 12_000
     assert second.amount_nanos == 1_200 * 2_500 + 310 * 12_500
+    basis = price_basis(entry=stored_entry(second), booked=second.amount_nanos)
+    assert (basis.fx, basis.agreement) == ("INR at 0.0125 of 2026-11-20", "agrees")
     before = amounts()
     ledger.add_fx_rates(
         rates=[
@@ -228,6 +231,10 @@ def test_p16_a_price_in_rupees_books_dollars_at_the_dated_rate_and_stays(tmp_pat
     adjust = entries(kind=9)[-1]
     assert adjust.amount_nanos == done.delta
     assert policies.get_envelope(envelope=tree["use_case"].id, now=NOW).settled is not None
+
+
+def stored_entry(row):
+    return ledger.get_by_uid(ledger_id=1, uid=row.uid).entry
 
 
 def test_p10_p25_a_corrected_past_price_posts_the_difference_and_edits_nothing():

@@ -3,6 +3,8 @@
 Unknown keywords are tolerated: an older scheduler may still send what a newer worker forgot.
 """
 
+from datetime import timedelta
+
 import structlog
 from celery import shared_task
 
@@ -14,7 +16,9 @@ _log = structlog.get_logger("reports.jobs")
 
 
 RECENT_MONTHS = 2
-"""Months whose cost per outcome is stated within seconds; older ones within minutes."""
+"""Months whose cost per outcome is stated soon; older ones are looked at less often."""
+BUSY = timedelta(minutes=10)
+"""A month that changes with every call is stated so often and no more."""
 
 
 @shared_task(name="reports.count_costs")
@@ -22,14 +26,14 @@ def count_costs(**_: object) -> int:
     """Up to which position are costs counted? Recent months are stated anew with it."""
     now = clock.now()
     reached = facade.count_costs(now=now)
-    facade.assess_units(now=now, months=RECENT_MONTHS)
+    facade.assess_units(now=now, months=RECENT_MONTHS, at_most_every=BUSY)
     return reached
 
 
 @shared_task(name="reports.assess_units")
 def assess_units(**_: object) -> int:
     """How many months of cost per outcome were stated anew, old ones too?"""
-    return facade.assess_units(now=clock.now())
+    return facade.assess_units(now=clock.now(), at_most_every=BUSY)
 
 
 @shared_task(name="reports.run_imports")

@@ -26,6 +26,7 @@ from reports.models import Outcome, OutcomeValue, RunCost
 from reports.queries.outcome_values import WINDOW_DAYS
 
 FUTURE_MAX: Final = timedelta(minutes=5)
+YEARS: Final = range(2000, 2201)
 _ZERO: Final = ledger.ZERO_UUID
 _SYSTEM: Final = "system"
 
@@ -214,6 +215,8 @@ class _Known:
         )
 
     def resolve(self, draft: OutcomeDraft, *, actor: Caller, now: datetime) -> _Ready:
+        if draft.at is not None and draft.at.year not in YEARS:
+            raise _Wrong("at", "out_of_range", "`at` lies between the years 2000 and 2200.")
         at = (draft.at or now).astimezone(UTC)
         if at > now + FUTURE_MAX:
             raise _Wrong("at", "in_the_future", "A result lies at most 5 minutes ahead.")

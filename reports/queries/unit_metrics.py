@@ -14,10 +14,12 @@ from o10.kernel.periods import zone_of
 from policies import facade as policies
 from reports.core.cost_components import STATED, Component
 from reports.queries.allocations import next_month
-from reports.queries.outcome_values import values_in_force
-from reports.queries.unit_months import newest_rows
+from reports.queries.case_month import CaseMonth, case_month, cost_of, digest_of
+from reports.queries.outcome_values import list_outcome_values
 
 DAY = timedelta(days=1)
+KEPT = 1_000
+_uppers: dict[bytes, tuple[int | None, int]] = {}
 _MONTHLY = [each.value for each in STATED]
 
 
@@ -46,25 +48,40 @@ def margin_per_outcome(
 ) -> Mapping[str, int] | None:
     """Approved value and the upper bound of cost, of the month in which the window ends.
 
-    None unless one use case with an approved value and an upper bound is meant.
+    None unless one use case with an approved value and an upper bound is meant. Computed when
+    something changed, remembered until it changes again.
     """
     if len(scope.use_cases) != 1:
         return None
-    first, after = _days(start, end)
-    last = after - DAY
-    value = values_in_force(on=last).get(scope.use_cases[0])
-    rows = [
-        row
-        for row in newest_rows()
-        if row.use_case == scope.use_cases[0] and row.month == last.replace(day=1)
-    ]
-    if value is None or not rows or rows[0].high_nanos is None:
+    _, after = _days(start, end)
+    case = case_month(
+        use_case=scope.use_cases[0],
+        month=(after - DAY).replace(day=1),
+        common="",
+        values=list_outcome_values(),
+    )
+    if case.value is None:
+        return None
+    upper, successes = _upper(case, at)
+    if upper is None:
         return None
     return {
-        "value_nanos": value.value_nanos - value.hurdle_nanos,
-        "cost_upper_nanos": rows[0].high_nanos,
-        "outcomes": rows[0].successes,
+        "value_nanos": case.value.value_nanos - case.value.hurdle_nanos,
+        "cost_upper_nanos": upper,
+        "outcomes": successes,
     }
+
+
+def _upper(case: CaseMonth, at: datetime) -> tuple[int | None, int]:
+    digest = digest_of(case)
+    known = _uppers.get(digest)
+    if known is None:
+        cost = cost_of(case, told_to=at)[1]
+        known = (cost.interval.high if cost.interval else None, cost.successes)
+        if len(_uppers) >= KEPT:
+            _uppers.clear()
+        _uppers[digest] = known
+    return known
 
 
 def review_share(

@@ -6,9 +6,14 @@ Reads the statements of `assess_units`: each names the position it was computed 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Final
+
+from django.db import connection
 
 from o10.kernel.money import Nanos
 from o10.kernel.periods import day_start, zone_of
+from o10.kernel.viewquery import MAX_SEQ
+from policies import facade as policies
 from reports.core.unit_economics import (
     Interval,
     Margin,
@@ -21,6 +26,9 @@ from reports.core.unit_economics import (
 from reports.models import OutcomeValue, UnitMonth
 from reports.queries.allocations import next_month
 from reports.queries.outcome_values import WINDOW_DAYS, list_outcome_values
+
+MONTHS_MOST: Final = 36
+"""Months that are stated and shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +100,35 @@ class UnitCourse:
         return next((line for line in self.lines if line.month == month), None)
 
 
-def newest_rows(*, as_of: int | None = None) -> list[UnitMonth]:
-    """Which statement of each use case and month is the newest, at this position?"""
-    rows = UnitMonth.objects.all()
-    if as_of is not None:
-        rows = rows.filter(seq__lte=as_of)
-    return list(rows.order_by("use_case", "month", "-seq", "-id").distinct("use_case", "month"))
+def newest_rows(
+    *, upto: date, months: int = MONTHS_MOST, as_of: int | None = None
+) -> list[UnitMonth]:
+    """Which statement of each use case and month is the newest, at this position?
+
+    The last `months` up to and with `upto`. One index look-up each: a busy month has many.
+    """
+    numbers = [row.number for row in policies.list_use_case_rows()]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT newest.id FROM unnest(%(cases)s::int[]) AS c (use_case)
+            CROSS JOIN generate_series(0, %(months)s::int - 1) AS back (n)
+            CROSS JOIN LATERAL (
+                SELECT id FROM reports_unit_month u
+                WHERE u.use_case = c.use_case
+                    AND u.month = (%(upto)s::date - back.n * interval '1 month')::date
+                    AND u.seq <= %(as_of)s
+                ORDER BY u.seq DESC, u.id DESC LIMIT 1) AS newest
+            """,
+            {
+                "cases": numbers,
+                "months": months,
+                "upto": upto,
+                "as_of": MAX_SEQ if as_of is None else as_of,
+            },
+        )
+        found = [row[0] for row in cursor.fetchall()]
+    return list(UnitMonth.objects.filter(id__in=found).order_by("use_case", "month"))
 
 
 def read_unit_courses(
@@ -109,11 +140,10 @@ def read_unit_courses(
     """
     values = {(row.use_case, row.version): row for row in list_outcome_values()}
     found: dict[int, list[UnitLine]] = {}
-    for row in newest_rows(as_of=as_of):
-        if row.month <= upto:
-            value = values.get((row.use_case, row.value_version))
-            line = _line(row, value, at=at, time_zone=time_zone)
-            found.setdefault(row.use_case, []).append(line)
+    for row in newest_rows(upto=upto, as_of=as_of):
+        value = values.get((row.use_case, row.value_version))
+        line = _line(row, value, at=at, time_zone=time_zone)
+        found.setdefault(row.use_case, []).append(line)
     return {
         use_case: _course(use_case, lines, at=at, time_zone=time_zone)
         for use_case, lines in found.items()

@@ -154,7 +154,7 @@ def alert_rule(
     """One rule and the form that changes it."""
     rule = facade.get_alert_rule(rule=rule_id)
     if request.method == "GET":
-        typed = {
+        typed: dict[str, object] = {
             "name": rule.name,
             "threshold": rule.threshold or "",
             "severity": rule.severity,

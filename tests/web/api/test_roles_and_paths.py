@@ -16,6 +16,13 @@ DOORS = [
 ]
 CLOSED = [door for door in DOORS if door[2].action is not None]
 NAMED = {
+    "criterion": "kil_01h455vb4pex5vsknk084sn02q",
+    "alert": "alt_01h455vb4pex5vsknk084sn02q",
+    "rule": "alr_01h455vb4pex5vsknk084sn02q",
+    "channel": "chn_01h455vb4pex5vsknk084sn02q",
+    "delivery": "msg_01h455vb4pex5vsknk084sn02q",
+    "public": "imp_01h455vb4pex5vsknk084sn02q",
+    "period": "2026-10",
     "slug": "support-assistant",
     "approval": "apr_01h455vb4pex5vsknk084sn02q",
     "person": "usr_01h455vb4pex5vsknk084sn02q",

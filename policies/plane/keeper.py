@@ -42,6 +42,7 @@ class Keeper:
         self._listening: object = None
         self._away = False
         self._replaced: tuple[facade.Teller, float] | None = None
+        self._opened: facade.Teller | None = None
 
     @property
     def keys(self) -> Mapping[bytes, KnownKey] | None:
@@ -60,7 +61,7 @@ class Keeper:
         self._stopping.set()
         replaced = self._replaced[0] if self._replaced is not None else None
         teller, self.teller = self.teller, None
-        for each in (replaced, teller):
+        for each in (replaced, teller, self._opened):
             if each is not None:
                 facade.close_teller(each, now=clock.now())
 
@@ -96,10 +97,12 @@ class Keeper:
             teller = self.teller = None
         if teller is None:
             close_old_connections()
-            teller = facade.open_teller(now=clock.now())
+            teller = self._opened or facade.open_teller(now=clock.now())
+            # Kept when it cannot be tended yet: a journal for each try would fill the disk.
+            self._opened = teller
             self._rounds = facade.Rounds()
             self._rounds.tend(teller, told=(), now=clock.now())
-            self.teller = teller
+            self.teller, self._opened = teller, None
             _calm_the_collector()
             return
         told = self._hear()

@@ -67,6 +67,32 @@ def test_a_till_that_the_books_took_for_dead_is_replaced(keeper):
     assert keeper.teller is not first
 
 
+def test_a_till_that_cannot_be_tended_yet_is_kept_and_no_journal_is_made_for_each_try(
+    keeper, monkeypatch
+):
+    opened: list[Till] = []
+
+    def open_teller(now: Any) -> Till:
+        opened.append(Till())
+        return opened[-1]
+
+    class Away:
+        def tend(self, teller: Till, *, told: Any, now: Any) -> None:
+            raise OSError
+
+    monkeypatch.setattr(keepers.facade, "open_teller", open_teller)
+    monkeypatch.setattr(keepers.facade, "Rounds", Away)
+    for _ in range(3):
+        with pytest.raises(OSError):
+            keeper._round()
+        assert keeper.teller is None
+    monkeypatch.setattr(keepers.facade, "Rounds", Rounds)
+    keeper._round()
+    assert [keeper.teller] == opened
+    keeper._round()
+    assert len(opened) == 1
+
+
 def test_a_worker_that_ends_closes_both_tills(keeper):
     keeper._round()
     first = keeper.teller

@@ -13,8 +13,6 @@ from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
-import msgspec
-
 from o10.access.keys import Caller
 from o10.kernel import ids
 from o10.kernel.errors import (
@@ -32,7 +30,7 @@ from o10.lease.claims import Claimed, Found
 from o10.wire import token
 from o10.wire.decisions import MoneyView, Released, encode
 from o10.wire.reasons import SettleFlag
-from o10.wire.requests import Extend, Release, Settle
+from o10.wire.requests import Extend, Release, Settle, read_settle
 from o10.wire.token import looks_like_token
 from policies.operations.answers import settled_answer
 from policies.operations.booked_call import hold_of, instant_of, reservation_of
@@ -59,8 +57,6 @@ ENDS_UNTIL_MS = 3_000
 NO_FLAGS: Final[frozenset[SettleFlag]] = frozenset()
 _BOOKED_WITHIN_S = 1.0
 _PENDING_S = 2.0
-
-_decode_settle: Final = msgspec.json.Decoder(Settle).decode
 
 Ending = TypeVar("Ending", Settle, Release, Extend)
 
@@ -352,7 +348,7 @@ def _repeated(
 
 def _hash_of(first: records.Settled, hold: Hold) -> bytes:
     """Which hash has the request that was answered first?"""
-    return first.request_hash or attempt_hash(_decode_settle(first.request), hold)
+    return first.request_hash or attempt_hash(read_settle(first.request), hold)
 
 
 def _finalized(teller: Teller, ended: Found, leased: Leased) -> ReservationFinalized:

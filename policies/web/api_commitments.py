@@ -9,7 +9,7 @@ from o10.access.body import idempotency_key_of
 from o10.access.doors import JSON, KEYED, Operation
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Door, answer, awaits, query_of
+from o10.access.views import Awaits, Door, answer, awaits, query_of
 from o10.kernel import clock
 from policies import facade
 from policies.web.price_answers import commitment_view, fx_view
@@ -34,6 +34,7 @@ class Commitments(Door):
         "POST": Operation(
             action=Action.CHANGE_PRICES,
             takes={JSON: CommitmentBody},
+            gives={JSON: Awaits},
             headers=KEYED,
             status=202,
         ),
@@ -61,6 +62,7 @@ class OneCommitment(Door):
         "POST": Operation(
             action=Action.CHANGE_PRICES,
             takes={JSON: CommitmentBody},
+            gives={JSON: Awaits},
             headers=KEYED,
             status=202,
         ),
@@ -134,7 +136,11 @@ class FxSettlements(Door):
 
     operations: ClassVar = {
         "POST": Operation(
-            action=Action.CHANGE_PRICES, takes={JSON: FxSettleBody}, headers=KEYED, status=202
+            action=Action.CHANGE_PRICES,
+            takes={JSON: FxSettleBody},
+            gives={JSON: Awaits},
+            headers=KEYED,
+            status=202,
         ),
     }
 

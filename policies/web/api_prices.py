@@ -9,7 +9,7 @@ from o10.access.body import idempotency_key_of
 from o10.access.doors import JSON, KEYED, PAGED, Operation
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Door, answer, awaits, limit_of, query_of
+from o10.access.views import Awaits, Door, answer, awaits, limit_of, query_of
 from o10.kernel import clock
 from o10.kernel.errors import FieldError, NotFound, ValidationFailed
 from policies import facade
@@ -43,7 +43,11 @@ class Prices(Door):
     operations: ClassVar = {
         "GET": Operation(action=Action.READ_SPEND, gives={JSON: PricePage}, query=_FILTERS),
         "POST": Operation(
-            action=Action.CHANGE_PRICES, takes={JSON: PriceBody}, headers=KEYED, status=202
+            action=Action.CHANGE_PRICES,
+            takes={JSON: PriceBody},
+            gives={JSON: Awaits},
+            headers=KEYED,
+            status=202,
         ),
     }
 
@@ -113,7 +117,11 @@ class PriceEnds(Door):
 
     operations: ClassVar = {
         "POST": Operation(
-            action=Action.CHANGE_PRICES, takes={JSON: PriceEndBody}, headers=KEYED, status=202
+            action=Action.CHANGE_PRICES,
+            takes={JSON: PriceEndBody},
+            gives={JSON: Awaits},
+            headers=KEYED,
+            status=202,
         ),
     }
 
@@ -140,6 +148,7 @@ class PriceRevaluations(Door):
         "POST": Operation(
             action=Action.CHANGE_PRICES,
             takes={JSON: RevaluationBody},
+            gives={JSON: Awaits},
             headers=KEYED,
             status=202,
         ),
@@ -166,7 +175,11 @@ class PriceProposals(Door):
     operations: ClassVar = {
         "GET": Operation(action=Action.READ_SPEND, gives={JSON: ProposalsAnswer}),
         "POST": Operation(
-            action=Action.CHANGE_PRICES, takes={JSON: RefreshBody}, headers=KEYED, status=202
+            action=Action.CHANGE_PRICES,
+            takes={JSON: RefreshBody},
+            gives={JSON: Awaits},
+            headers=KEYED,
+            status=202,
         ),
     }
 
@@ -236,7 +249,11 @@ class PriceRelease(Door):
 
     operations: ClassVar = {
         "POST": Operation(
-            action=Action.CHANGE_PRICES, takes={JSON: ReleaseBody}, headers=KEYED, status=202
+            action=Action.CHANGE_PRICES,
+            takes={JSON: ReleaseBody},
+            gives={JSON: Awaits},
+            headers=KEYED,
+            status=202,
         ),
     }
 

@@ -102,7 +102,10 @@ def propose(
     """What would loading this catalogue at this instant change?"""
     rows = {row.key: row for row in catalogue.rows}
     rules: list[NewRule] = []
-    new_offers, changes, disagreements, unchanged = [], [], [], 0
+    new_offers: list[OfferKey] = []
+    changes: list[Change] = []
+    disagreements: list[Change] = []
+    unchanged = 0
     doubted = [
         Quarantined(each.key, each.name, (Doubt.UNREADABLE,), remark=each.reason)
         for each in catalogue.unreadable

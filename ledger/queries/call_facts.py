@@ -67,7 +67,7 @@ class CallFacts:
     tokens_priced: int
     differs: int
     unguarded: Nanos
-    latencies: tuple[int, ...] = ()
+    latencies: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def list_call_facts(
         GROUP BY 1 ORDER BY 1
     """
     rows = _rows(query, ledger_id, start, end, width, use_case_ids)
-    return [CallFacts(*row[:13], latencies=tuple(row[13])) for row in rows]
+    return [CallFacts(*row) for row in rows]
 
 
 def list_model_facts(

@@ -348,7 +348,7 @@ def _read(
     sight.sums = {
         name: [0, *accumulate(getattr(row, name) for row in facts)] for name in _SUMMED
     }
-    sight.latencies = [row.latencies for row in facts]
+    sight.latencies = [tuple(row.latencies) for row in facts]
     match spec.metric:
         case "dearer_model":
             found = ledger.list_model_facts(**within, use_case_ids=use_cases)

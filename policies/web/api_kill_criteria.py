@@ -10,7 +10,7 @@ from o10.access.body import idempotency_key_of
 from o10.access.doors import JSON, KEYED, PAGED, Operation
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Door, answer, awaits, limit_of, query_of, version_of
+from o10.access.views import Awaits, Door, answer, awaits, limit_of, query_of, version_of
 from o10.kernel import clock
 from policies import facade
 from policies.web.kill_bodies import (
@@ -83,6 +83,7 @@ class OneKillCriterion(Door):
             takes={JSON: KillChangeBody},
             gives={JSON: facade.KillView},
             headers=_EDIT,
+            waits=Awaits,
         ),
     }
 
@@ -137,7 +138,11 @@ class KillArm(Door):
 
     operations: ClassVar = {
         "POST": Operation(
-            action=_CHANGES, takes={JSON: KillReasonBody}, headers=KEYED, status=202
+            action=_CHANGES,
+            takes={JSON: KillReasonBody},
+            gives={JSON: Awaits},
+            headers=KEYED,
+            status=202,
         ),
     }
 
@@ -163,6 +168,7 @@ class KillRestore(Door):
             takes={JSON: KillReasonBody},
             gives={JSON: facade.KillView},
             headers=KEYED,
+            waits=Awaits,
         ),
     }
 
@@ -186,7 +192,11 @@ class KillOverride(Door):
 
     operations: ClassVar = {
         "POST": Operation(
-            action=_CHANGES, takes={JSON: KillOverrideBody}, headers=KEYED, status=202
+            action=_CHANGES,
+            takes={JSON: KillOverrideBody},
+            gives={JSON: Awaits},
+            headers=KEYED,
+            status=202,
         ),
     }
 
@@ -213,6 +223,7 @@ class KillRetire(Door):
             takes={JSON: KillReasonBody},
             gives={JSON: facade.KillView},
             headers=KEYED,
+            waits=Awaits,
         ),
     }
 

@@ -272,6 +272,7 @@ from ledger.queries.reconciliation import (
     list_booked,
     list_invoices,
     reconcile_invoice,
+    sum_by_day,
     sum_venues,
 )
 from ledger.queries.registry import list_meanings, meanings_of, numbers_of
@@ -356,6 +357,7 @@ __all__ = [
     "list_invoices",
     "reconcile_invoice",
     "sum_venues",
+    "sum_by_day",
     "DatedCard",
     "RateCard",
     "check_commitment",

@@ -186,6 +186,25 @@ def sum_venues(*, starts_at: datetime, ends_at: datetime) -> dict[int, int]:
         return dict(cursor.fetchall())
 
 
+def sum_by_day(*, starts_at: datetime, ends_at: datetime) -> list[tuple[date, int, int, int]]:
+    """What was spent on each UTC day at each venue on each model? Nanos, calls alone."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (effective_at AT TIME ZONE 'UTC')::date, venue_id, model_id,"
+            " sum(amount_nanos)::bigint FROM ledger_entry WHERE ledger_id = %s"
+            " AND effective_at >= %s AND effective_at < %s AND kind = ANY(%s)"
+            " AND venue_id <> 0 AND flags & %s = 0 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            [
+                COMPANY_LEDGER,
+                starts_at,
+                ends_at,
+                [int(kind) for kind in _KINDS],
+                int(Flag.PRIOR_PERIOD),
+            ],
+        )
+        return [tuple(row) for row in cursor.fetchall()]
+
+
 def count_unpriced(*, starts_at: datetime, ends_at: datetime) -> tuple[int, int]:
     """How many entries of calls of these instants have no price, with how many tokens?"""
     with connection.cursor() as cursor:

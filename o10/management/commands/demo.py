@@ -24,7 +24,6 @@ from o10.management import installation
 from o10.management.commands.found_company import found_ledger
 from o10.management.demo_alerts import tell_alerts
 from o10.management.demo_approvals import ask_for_changes, lay_down_policy
-from o10.management.demo_invoices import bill_and_close
 from o10.management.demo_kill import write_rules
 from o10.management.demo_prices import tell_prices
 from o10.management.demo_sealing import seal_history
@@ -95,15 +94,6 @@ class Command(BaseCommand):
             cfo=callers[Role.CFO],
             now=clock.now(),
         )
-        if options["scale"] != "large":
-            self.stdout.write("bills of three months; two of them closed")
-            bill_and_close(
-                finops=callers[Role.FINOPS],
-                controller=callers[Role.CONTROLLER],
-                until=until,
-                seed=options["seed"],
-                say=self.stdout.write,
-            )
         self.stdout.write("contract prices, committed capacity, a refresh that waits")
         tell_prices(
             finops=callers[Role.FINOPS],

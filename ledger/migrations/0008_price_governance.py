@@ -1,4 +1,4 @@
-"""What governs prices? Tables of proposals, releases, dated FX rates, commitments, revaluations.
+"""What governs prices? Proposals, releases, dated FX rates, commitments and revaluations.
 
 Expand only: creates empty tables and widens the list of kinds of price versions. That their
 rows stay as written is 0009.

@@ -1,4 +1,4 @@
-"""Who may change a proposal, a rate, a commitment or a revaluation? Nobody: they are only added.
+"""Who may change a proposal, a rate, a commitment, a revaluation? Nobody: they are added.
 
 As in 0007: the application reads and adds; UPDATE, DELETE and TRUNCATE are refused by grant to
 it and by trigger to the owner too.

@@ -1,4 +1,4 @@
-"""Are conversion, effect, quarantine by movement and revaluation exact, and do records return?"""
+"""Are conversion, effect, quarantine and revaluation exact, and do records return?"""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta

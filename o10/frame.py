@@ -54,7 +54,7 @@ SCREENS = (
     ("Ledger", "ledger", "ledger", "", "g l"),
     ("Decisions", "decisions", "policies", "Control", "g d"),
     ("Approvals", "approvals", "approvals", "Control", "g a"),
-    ("Alerts", "alerts", "alerts", "Control", "g a"),
+    ("Alerts", "alerts", "alerts", "Control", "g n"),
     ("Kill criteria", "kill-criteria", "warning", "Control", "g c"),
     ("Prices", "prices", "prices", "Govern", "g p"),
     ("Imports", "imports", "imports", "Govern", "g i"),

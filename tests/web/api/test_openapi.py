@@ -46,12 +46,16 @@ def test_every_reference_leads_somewhere():
     assert told["openapi"].startswith("3.1")
 
 
+WITHOUT_A_BODY = {"/api/v1/imports/{public}:confirm"}
+"""What is confirmed was sent before; there is nothing to add to it."""
+
+
 def test_every_answer_may_be_a_problem_and_every_body_has_a_shape():
     for path, methods in document()["paths"].items():
         for method, operation in methods.items():
             assert "application/problem+json" in operation["responses"]["422"]["content"]
             assert operation["summary"], (path, method)
-            if method in {"post", "patch"}:
+            if method in {"post", "patch"} and path not in WITHOUT_A_BODY:
                 assert operation["requestBody"]["required"]
                 for content in operation["requestBody"]["content"].values():
                     assert content["schema"]

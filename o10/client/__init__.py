@@ -13,7 +13,6 @@ with client.call(use_case="support", model="openai/gpt-4o", input_tokens=1200) a
 from o10.client.calls import AsyncCall, Call
 from o10.client.errors import (
     AnswerUnreadable,
-    ClientExtraMissing,
     DecisionPlaneAway,
     Denied,
     StateUnusable,
@@ -32,7 +31,6 @@ __all__ = [
     "AsyncLessee",
     "Call",
     "Client",
-    "ClientExtraMissing",
     "DecisionPlaneAway",
     "Denied",
     "FailClosed",

@@ -63,10 +63,6 @@ class StateUnusable(Unavailable):
     code = "unavailable"
 
 
-class ClientExtraMissing(ImportError):
-    """Is the HTTP library of the async client not installed?"""
-
-
 _BY_CODE = MappingProxyType(
     {
         kind.code: kind

@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 AGAIN_STATUS: Final = frozenset({429, 502, 503, 504})
 """Try again: too many, away, and what a proxy says when nobody answered it."""
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
@@ -18,8 +20,7 @@ FIRST_WAIT_S: Final = 0.05
 MOST_WAIT_S: Final = 0.4
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """What is sent? `headers` beside those of the client."""
 
     method: str
@@ -28,8 +29,7 @@ class Ask:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """What came back, whole?"""
 
     status: int
@@ -38,15 +38,13 @@ class Reply:
     etag: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True, gc=False):
     """Why did no whole answer come? `cause` in a few words."""
 
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True, gc=False):
     """What is to be sent, and how long may it take altogether, and to connect?"""
 
     ask: Ask
@@ -54,8 +52,7 @@ class Send:
     connect_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(msgspec.Struct, frozen=True, gc=False):
     """How long is to be waited before the next attempt?"""
 
     seconds: float

@@ -187,13 +187,10 @@ class Client(_Common):
 
 
 class AsyncClient(_Common):
-    """How does a program with an event loop ask o10? Needs the extra `client` (aiohttp)."""
+    """How does a program with an event loop ask o10?"""
 
     def __init__(self, **settings: Any) -> None:
-        """Settings as `Client`.
-
-        Raises: ClientExtraMissing when aiohttp is not installed.
-        """
+        """Settings as `Client`."""
         from o10.client.async_transport import AsyncTransport
 
         super().__init__(**settings)

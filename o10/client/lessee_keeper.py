@@ -306,24 +306,27 @@ class Keeper:
         self._thread.start()
 
     def ship_now(self) -> None:
-        """Sends all that the journal says and o10 does not have yet.
+        """Sends all that the journal says now and o10 does not have yet.
 
-        Raises: the errors of the client; o10 has what was sent before.
+        What is written meanwhile goes with the next shipment, so that a busy router is not
+        sending without a pause. Raises: the errors of the client; o10 has what was sent before.
         """
+        goal = self.own_journal.position
         with self._shipping:
-            while self._ship():
+            self._ship()
+            while self._shipped < goal and self._ship():
                 pass
 
     def _ship(self) -> int:
-        """Sends one piece. 1 = there is more."""
+        """Sends one piece; how many bytes o10 has that it had not."""
         journal, before = self.own_journal, set(self._books)
         content = whole_records(self._path, start=self._shipped, end=journal.position)
-        begun = monotonic()
-        shipment = Shipment(offset=self._shipped, content=content, named=self._named())
+        begun, was = monotonic(), self._shipped
+        shipment = Shipment(offset=was, content=content, named=self._named())
         answer = answer_in(self._post(journal_of(self.fence), shipment), _SHIPPED)
-        self._shipped = max(self._shipped, answer.kept_to)
+        self._shipped = max(was, answer.kept_to)
         self._hear(answer, begun, before)
-        return int(bool(content) and self._shipped < journal.position)
+        return self._shipped - was
 
     def _hear(self, answer: ShipmentAnswer, begun: float, before: set[UUID]) -> None:
         lives = {UUID(each.lease): each.lives_ms for each in answer.leases}

@@ -5,14 +5,15 @@ here waits: one record in the local journal, then the answer. None = this one is
 Source: docs/algorithms/local-leases.md.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import getpid
 from threading import Lock
 from time import monotonic, time_ns
-from typing import Any, Final, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -27,7 +28,7 @@ from o10.client.local_till import (
 )
 from o10.kernel import ids
 from o10.kernel.errors import IdempotencyMismatch, O10Error, ReservationFinalized
-from o10.kernel.money import Money, amount_text
+from o10.kernel.money import Nanos, amount_text
 from o10.kernel.rates import MILLION
 from o10.lease import records
 from o10.lease.book import Book
@@ -40,6 +41,7 @@ from o10.wire.leasing import ROUTER_TOKEN_KEY
 from o10.wire.reasons import SettleFlag
 from o10.wire.requests import Authorize, Release, Settle
 
+T = TypeVar("T", bound=msgspec.Struct)
 TTL_S: Final = 600
 ENDS_UNTIL_MS: Final = 3_000
 """A hold ends here until so long after its expiry; later o10 has it."""
@@ -53,10 +55,12 @@ _PLAIN = frozenset(
         "region",
         "input_tokens",
         "max_output_tokens",
+        "n",
         "request_id",
     }
 )
 _LONGEST_ID = 128
+_MOST_COMPLETIONS = 128
 _encode_json = msgspec.json.Encoder().encode
 _encode_record = records.encode
 _convert = msgspec.convert
@@ -73,6 +77,8 @@ class _Hold(NamedTuple):
     n: int
     ends_ms: int
     token: str
+    name: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +101,10 @@ class LocalCalls:
         self._terms: dict[tuple[str | None, ...], Terms] = {}
         self._labels: dict[str, tuple[str, ...]] = {}
         self._holds: dict[str, tuple[Any, ...]] = {}
+        self._tokens: dict[str, str] = {}
+        # What is kept for long is bytes: objects would make each garbage collection longer.
         self._answered: dict[str, tuple[bytes, LocalDecision]] = {}
-        self._ended: OrderedDict[str, tuple[str, bytes, Any]] = OrderedDict()
+        self._ended: dict[str, tuple[str, bytes, bytes]] = {}
         self.keeper = self._make_keeper(self)
         self.local = 0
 
@@ -180,7 +188,8 @@ class LocalCalls:
                 if wording.view is not view:
                     wording.bind(till)
                 sequence = journal.position
-                name = ids.text_of(names.number(str(sequence)))
+                number = names.number(str(sequence))
+                name = ids.text_of(number)
                 signed = token.sign_parts(
                     ROUTER_TOKEN_KEY,
                     till.lease,
@@ -231,8 +240,10 @@ class LocalCalls:
                 book.cancel(worst)
                 raise
             book.enter(sequence, worst)
-            decision = LocalDecision(answer, signed, told.model, wanted)
-            self._holds[name] = (book, sequence, worst, terms, wanted, n, expires_ms, signed)
+            decision = LocalDecision(answer, signed, told.model, wanted, name, wording)
+            hold = (book, sequence, worst, terms, wanted, n, expires_ms, signed, name, number)
+            self._tokens[name] = signed
+            self._holds[signed] = hold
             if request_id is not None:
                 self._answered[request_id] = (body, decision)
                 if len(self._answered) > REMEMBERED:
@@ -281,13 +292,12 @@ class LocalCalls:
 
         Raises: ReservationFinalized, IdempotencyMismatch: as o10 would.
         """
-        name = name_of(fields.get("reservation"))
-        hold = self._hold(name)
+        hold = self._hold(fields.get("reservation"))
         if hold is None:
-            again: Settled | None = self._again(name, "settle", fields)
+            again: Settled | None = self._again("settle", fields)
             return again
         try:
-            request = _convert({k: v for k, v in fields.items() if v is not None}, Settle)
+            request = _request(fields, hold.token, Settle)
         except msgspec.ValidationError:
             return Theirs(hold.token)
         bill = None
@@ -302,66 +312,57 @@ class LocalCalls:
         if bill is None:
             return Theirs(hold.token)
         try:
-            answer = self._settle(name, hold, request, bill)
+            answer = self._settle(hold, request, bill)
         except JournalFull:
             return Theirs(hold.token)
-        if answer is None:
-            return self.settle(fields)
-        self._after(name, hold, "settle", fields, answer)
-        return answer
+        # None: another thread has ended it meanwhile.
+        return self.settle(fields) if answer is None else answer
 
     def release(self, fields: Mapping[str, Any]) -> Released | Theirs | None:
         """Was nothing billed? As `settle`."""
-        name = name_of(fields.get("reservation"))
-        hold = self._hold(name)
+        hold = self._hold(fields.get("reservation"))
         if hold is None:
-            again: Released | None = self._again(name, "release", fields)
+            again: Released | None = self._again("release", fields)
             return again
         try:
-            request = _convert({k: v for k, v in fields.items() if v is not None}, Release)
+            request = _request(fields, hold.token, Release)
             if not _in_time(hold):
                 return Theirs(hold.token)
-            answer = self._release(name, hold, request)
+            answer = self._release(hold, request)
         except (msgspec.ValidationError, JournalFull):
             return Theirs(hold.token)
-        if answer is None:
-            return self.release(fields)
-        self._after(name, hold, "release", fields, answer)
-        return answer
+        return self.release(fields) if answer is None else answer
 
     def find(self, reservation: Any) -> Theirs | None:
         """Is this a call of ours that is still open?"""
-        hold = self._hold(name_of(reservation))
+        hold = self._hold(reservation)
         return None if hold is None else Theirs(hold.token)
 
     def let_go(self, reservation: str) -> None:
         """o10 has this call from now on; what becomes of its money the books say."""
-        self._holds.pop(name_of(reservation), None)
+        self._end(self._hold(reservation))
 
     def ended_elsewhere(self, lease: UUID, sequence: int) -> None:
         """A call of ours that somebody else ended: it is not ours to end any more."""
-        self._holds.pop(ids.text_of(_reservation(lease, sequence).int), None)
+        self._end(self._hold(ids.text_of(_reservation(lease, sequence).int)))
 
-    def _settle(
-        self, name: str, hold: _Hold, request: Settle, bill: LocalBill
-    ) -> Settled | None:
+    def _settle(self, hold: _Hold, request: Settle, bill: LocalBill) -> Settled | None:
         """Writes the settle down; None when another thread ended the call meanwhile."""
-        book, grounds, keeper = hold.book, hold.terms.grounds, self.keeper
-        reservation = _reservation(book.lease, hold.sequence)
+        book, terms, keeper = hold.book, hold.terms, self.keeper
         uid = ids.uid(
             scope="settle",
-            key=f"{reservation}#{request.attempt}",
-            origin_ms=reservation.int >> 80,
+            key=f"{UUID(int=hold.number)}#{request.attempt}",
+            origin_ms=hold.number >> 80,
         )
+        said = encode(request)
         journal = keeper.own_journal
         with journal.lock:
-            if name not in self._holds:
+            if hold.token not in self._holds:
                 return None
             covered = book.covers(hold.sequence, bill.cost)
             refunded = hold.amount - min(bill.cost, hold.amount)
-            answer = _settled(
-                uid, hold.terms.told.currency, bill, refunded, bill.cost - covered
-            )
+            answer = _settled(uid, terms.told.currency, bill, refunded, bill.cost - covered)
+            told = encode(answer)
             record = records.Settled(
                 lease=book.lease.bytes,
                 sequence=hold.sequence,
@@ -371,25 +372,27 @@ class LocalCalls:
                 final=True,
                 cost=bill.cost,
                 covered=covered,
-                caller=grounds.caller,
-                actor=grounds.actor,
+                caller=terms.grounds.caller,
+                actor=terms.grounds.actor,
                 request_hash=b"",
-                request=encode(msgspec.structs.replace(request, reservation=hold.token)),
-                answer=encode(answer),
+                request=said,
+                answer=told,
             )
             at = journal.append(_encode_record(record))
-            del self._holds[name]
+            self._end(hold)
             book.settle(hold.sequence, bill.cost, final=True)
             keeper.note_ended(book, hold.sequence, at=at)
+        self._after(hold, "settle", said, told)
         return answer
 
-    def _release(self, name: str, hold: _Hold, request: Release) -> Released | None:
+    def _release(self, hold: _Hold, request: Release) -> Released | None:
         book, grounds, keeper = hold.book, hold.terms.grounds, self.keeper
-        money = Money(hold.terms.told.currency, hold.amount)
-        answer = Released(entry_id=None, refunded=MoneyView.of(money))
+        money = money_view(hold.amount, hold.terms.told.currency)
+        answer = Released(entry_id=None, refunded=money)
+        said, told = encode(request), encode(answer)
         journal = keeper.own_journal
         with journal.lock:
-            if name not in self._holds:
+            if hold.token not in self._holds:
                 return None
             record = records.Released(
                 lease=book.lease.bytes,
@@ -399,35 +402,55 @@ class LocalCalls:
                 caller=grounds.caller,
                 actor=grounds.actor,
                 request_hash=b"",
-                request=encode(msgspec.structs.replace(request, reservation=hold.token)),
-                answer=encode(answer),
+                request=said,
+                answer=told,
             )
             at = journal.append(_encode_record(record))
-            del self._holds[name]
+            self._end(hold)
             book.release(hold.sequence)
             keeper.note_ended(book, hold.sequence, at=at)
+        self._after(hold, "release", said, told)
         return answer
 
-    def _hold(self, name: str) -> _Hold | None:
-        found = self._holds.get(name)
+    def _hold(self, reservation: Any) -> _Hold | None:
+        """Which open call is this, by its token, its id, or the name that is in it?"""
+        found = self._holds.get(reservation)
+        if found is None:
+            signed = self._tokens.get(str(reservation).removeprefix("rsv_"))
+            found = None if signed is None else self._holds.get(signed)
         return None if found is None else _Hold(*found)
 
-    def _again(self, name: str, verb: str, fields: Mapping[str, Any]) -> Any:
+    def _end(self, hold: _Hold | None) -> None:
+        """Nothing is held for it here any more."""
+        if hold is not None:
+            self._holds.pop(hold.token, None)
+            self._tokens.pop(hold.name, None)
+
+    def _again(self, verb: str, fields: Mapping[str, Any]) -> Any:
         """The first answer to the same ending; None when it was not ended here."""
-        ended = self._ended.get(name)
+        ended = self._ended.get(_name_of(fields.get("reservation")))
         if ended is None:
             return None
-        before, body, answer = ended
+        before, said, told = ended
         if before != verb:
             raise ReservationFinalized(id=str(fields.get("reservation"))[:90])
-        if body != _body(fields):
+        kind, answer = _ENDINGS[verb]
+        first = msgspec.json.decode(said, type=kind)
+        try:
+            request = _request(fields, first.reservation, kind)
+        except msgspec.ValidationError:
+            request = None
+        if request != first:
             raise IdempotencyMismatch(scope=verb)
-        return answer
+        return msgspec.json.decode(told, type=answer)
 
-    def _after(
-        self, name: str, hold: _Hold, verb: str, fields: Mapping[str, Any], answer: Any
-    ) -> None:
-        _remember(self._ended, name, (verb, _body(fields), answer))
+    def _after(self, hold: _Hold, verb: str, said: bytes, told: bytes) -> None:
+        ended = self._ended
+        ended[hold.name] = (verb, said, told)
+        if len(ended) > REMEMBERED:
+            with suppress(KeyError, StopIteration, RuntimeError):
+                # Another thread may be at the same one.
+                del ended[next(iter(ended))]
         till = hold.terms.till
         if till.book is not hold.book:
             self.keeper.give_back(till, hold.book)
@@ -439,13 +462,20 @@ def _same(before: tuple[bytes, LocalDecision], body: bytes, request_id: str) -> 
     return before[1]
 
 
-def name_of(reservation: Any) -> str:
-    """Under which name is this reservation kept here, by its id or token?"""
+def _name_of(reservation: Any) -> str:
+    """Which name is in this reservation's id or token?"""
     text = str(reservation)
     said = token.peek(text)
     if said is None:
         return text.removeprefix("rsv_")
     return ids.text_of(_reservation(said.lease, said.sequence).int)
+
+
+def _request(fields: Mapping[str, Any], signed: str, kind: type[T]) -> T:
+    """What is asked, with the token for a name? Raises: msgspec.ValidationError."""
+    known = {name: value for name, value in fields.items() if value is not None}
+    known["reservation"] = signed
+    return _convert(known, kind)
 
 
 def _reservation(lease: UUID, sequence: int) -> UUID:
@@ -478,6 +508,8 @@ def _read(
         plain = type(bound) is int and 0 <= bound <= MAX_TOKENS
         if wanted is not None:
             plain = plain and type(wanted) is int and 0 <= wanted <= MAX_TOKENS
+        n = fields.get("n", 1)
+        plain = plain and type(n) is int and 0 < n <= _MOST_COMPLETIONS
         if "request_id" in fields:
             request_id = fields["request_id"]
             plain = plain and (
@@ -490,7 +522,7 @@ def _read(
                 )
             )
         if plain:
-            return bound, wanted, 1, TTL_S, request_id  # type: ignore[return-value]
+            return bound, wanted, n, TTL_S, request_id  # type: ignore[return-value]
     try:
         request = _convert(fields, Authorize)
     except msgspec.ValidationError:
@@ -507,29 +539,29 @@ def _read(
     )
 
 
-def _remember(kept: OrderedDict[str, Any], key: str, value: Any) -> None:
-    kept[key] = value
-    if len(kept) > REMEMBERED:
-        kept.popitem(last=False)
-
-
 def _settled(uid: UUID, currency: str, bill: LocalBill, refunded: int, excess: int) -> Settled:
-    flags = set(bill.flags) | ({SettleFlag.OVERRUN} if excess else set())
+    flags: tuple[SettleFlag, ...] = ()
+    if excess or bill.flags:
+        known = bill.flags | {SettleFlag.OVERRUN} if excess else bill.flags
+        flags = tuple(flag for flag in SettleFlag if flag in known)
     return Settled(
         entry_id=ids.id_of("ent", uid),
-        cost=MoneyView.of(Money(currency, bill.cost)),
-        refunded=MoneyView.of(Money(currency, refunded)),
-        overrun=MoneyView.of(Money(currency, excess)),
+        cost=money_view(bill.cost, currency),
+        refunded=money_view(refunded, currency),
+        overrun=money_view(excess, currency),
         late=False,
-        flags=tuple(flag for flag in SettleFlag if flag in flags),
+        flags=flags,
     )
 
 
-def _body(fields: Mapping[str, Any]) -> bytes:
-    known = {k: v for k, v in fields.items() if v is not None and k != "reservation"}
-    return msgspec.json.encode(known, order="deterministic")
+def money_view(nanos: Nanos, currency: str) -> MoneyView:
+    """How is this amount told? As `MoneyView.of`, of a currency that o10 named."""
+    return MoneyView(amount=amount_text(nanos), amount_nanos=str(nanos), currency=currency)
 
 
+_ENDINGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
+    {"settle": (Settle, Settled), "release": (Release, Released)}
+)
 _second: tuple[int, str] = (0, "")
 
 

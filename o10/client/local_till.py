@@ -8,15 +8,15 @@ Source: docs/algorithms/local-leases.md.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from o10.kernel import ids
-from o10.kernel.money import Nanos, amount_text
+from o10.kernel.money import Nanos, amount_text, half_even
 from o10.kernel.rates import MILLION, Rates, cost_of
 from o10.kernel.usage import TokenClass, Usage
 from o10.lease.book import Book
@@ -24,7 +24,7 @@ from o10.lease.records import Grounds, decode
 from o10.wire.decisions import Decision
 from o10.wire.leasing import Bracket, LocalTerms, LocalView
 from o10.wire.reasons import SettleFlag
-from o10.wire.requests import CacheHit, Settle
+from o10.wire.requests import CacheHit, Settle, UsageCounts
 
 HALF_LIFE_S: Final = 10.0
 DOUBLES_WITHIN_S: Final = 0.5
@@ -34,6 +34,21 @@ _HELD, _LEFT = 6, 7
 """Where the level that binds stands among the values of an answer."""
 _GAP = re.compile("(%%|%s)")
 FORGET_AFTER: Final = 200
+_NOTHING: Final[frozenset[SettleFlag]] = frozenset()
+_TEXT: Final = (
+    TokenClass.INPUT,
+    TokenClass.CACHE_READ,
+    TokenClass.OUTPUT,
+    TokenClass.REASONING,
+)
+_beside_text = attrgetter(
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
+    "image_input_tokens",
+    "image_output_tokens",
+)
 _DECISION = msgspec.json.Decoder(Decision)
 
 
@@ -42,12 +57,14 @@ class Wording:
     """How is an answer written? A pattern, bound to one look at the balances.
 
     Of the level that binds, the answer tells what this very call leaves; of the others, what
-    they were at the look. `bind` is called once a look.
+    they were at the look. `bind` is called once a look. `said` has decision and reason, the
+    same in every answer, once somebody asked.
     """
 
     pieces: tuple[str, ...]
     fields: tuple[int, ...]
     view: LocalView | None = None
+    said: tuple[str, str] = ("", "")
     pattern: str = ""
     pick: "Callable[[Sequence[str]], tuple[str, ...]]" = itemgetter(0, 1)
 
@@ -67,12 +84,45 @@ class Wording:
         self.pattern, self.pick, self.view = text, itemgetter(*picks), till.view
 
 
+class TextPrices(NamedTuple):
+    """What do text tokens cost in one bracket? Nanos a million, None = not known; the fee."""
+
+    above: int
+    to: int | None
+    put_in: int | None
+    cached: int | None
+    put_out: int | None
+    reasoning: int | None
+    fee: Nanos
+
+    def cost(self, *, put_in: int, cached: int, put_out: int, reasoning: int) -> Nanos | None:
+        """What do so many of each class cost? Each class rounded once. None = not known."""
+        total = self.fee
+        if put_in:
+            if self.put_in is None:
+                return None
+            total += half_even(put_in * self.put_in, MILLION)
+        if cached:
+            if self.cached is None:
+                return None
+            total += half_even(cached * self.cached, MILLION)
+        if put_out:
+            if self.put_out is None:
+                return None
+            total += half_even(put_out * self.put_out, MILLION)
+        if reasoning:
+            if self.reasoning is None:
+                return None
+            total += half_even(reasoning * self.reasoning, MILLION)
+        return total
+
+
 @dataclass(slots=True, eq=False)
 class Terms:
     """Which part of a decision is the same for every such call?
 
     Shape: `told` as o10 sent it, `asked` the call it was asked for; `grounds_at` where the
-    grounds stand in the journal.
+    grounds stand in the journal; `prices` of text in each bracket.
     """
 
     told: LocalTerms
@@ -82,6 +132,7 @@ class Terms:
     defaulted: Wording
     grounds: Grounds
     rates: tuple[tuple[Bracket, Rates], ...]
+    prices: tuple[TextPrices, ...]
     asked: dict[str, Any]
     grounds_at: int = -1
 
@@ -90,6 +141,26 @@ class Terms:
         told = self.told
         scaled = bound * told.input_price + n * wanted * told.output_price
         return -(-scaled // MILLION) + told.fixed_nanos
+
+    def text_cost(self, counts: UsageCounts) -> Nanos | None:
+        """What did it cost? `cost`, for the usage of nearly every call: text, and no class
+        that the provider wrote into a cache. None = it is another.
+        """
+        if any(_beside_text(counts)) or counts.requests != 1:
+            return None
+        put_in, put_out = counts.input_tokens, counts.output_tokens
+        cached, reasoning = counts.cached_input_tokens, counts.reasoning_tokens
+        if cached > put_in or reasoning > put_out:
+            return None
+        for price in self.prices:
+            if price.above < put_in and (price.to is None or put_in <= price.to):
+                return price.cost(
+                    put_in=put_in - cached,
+                    cached=cached,
+                    put_out=put_out - reasoning,
+                    reasoning=reasoning,
+                )
+        return None
 
     def cost(self, usage: Usage) -> Nanos | None:
         """What did it cost? None = o10 has to say.
@@ -187,14 +258,25 @@ def bound_level(view: LocalView) -> tuple[Nanos, Nanos]:
 class LocalDecision(msgspec.Struct, gc=False):
     """What was decided here? Reads like `Decision`, which is made when somebody looks.
 
-    `answer` are the bytes that o10 would have sent.
+    `answer` are the bytes that o10 would have sent, `name` is what stands in its ids.
     """
 
     answer: bytes
     token: str
     model: str
     max_output_tokens: int
+    name: str
+    wording: Wording
     _told: Decision | None = None
+
+    @property
+    def said(self) -> tuple[str, str]:
+        """Decision and reason: found in one answer, the same in all of its wording."""
+        said = self.wording.said
+        if not said[0]:
+            whole = self.told
+            said = self.wording.said = (whole.decision.value, whole.reasons[0].code.value)
+        return said
 
     @property
     def told(self) -> Decision:
@@ -222,6 +304,7 @@ def terms_from(told: LocalTerms, *, till: LocalTill, form: str, asked: dict[str,
     grounds = decode(told.grounds)
     if not isinstance(grounds, Grounds):
         raise ValueError("grounds were sent that are none")
+    rates = tuple((each, _rates(each, told.currency)) for each in told.brackets)
     return Terms(
         told=told,
         till=till,
@@ -229,7 +312,8 @@ def terms_from(told: LocalTerms, *, till: LocalTill, form: str, asked: dict[str,
         given=Wording(_pieces(told.given), told.given_fields),
         defaulted=Wording(_pieces(told.defaulted), told.defaulted_fields),
         grounds=grounds,
-        rates=tuple((each, _rates(each, told.currency)) for each in told.brackets),
+        rates=rates,
+        prices=_text_prices(rates),
         asked=asked,
     )
 
@@ -251,6 +335,11 @@ def bill_of(
         return LocalBill(0, frozenset())
     if request.usage is None:
         return LocalBill(amount, frozenset({SettleFlag.USAGE_ESTIMATED}))
+    cost = terms.text_cost(request.usage)
+    if cost is not None:
+        return LocalBill(
+            cost, _flags_of_text(request, cost, told.currency, max_output_tokens * n)
+        )
     counted = request.usage.disjoint()
     usage = counted.usage
     known = all(
@@ -280,6 +369,38 @@ def _pieces(pattern: str) -> tuple[str, ...]:
         else:
             pieces[-1] += part
     return tuple(pieces)
+
+
+def _flags_of_text(
+    request: Settle, cost: Nanos, currency: str, most: int
+) -> frozenset[SettleFlag]:
+    """What is remarkable about counts that agree?"""
+    usage = request.usage
+    if usage is None:
+        raise LookupError("counts that agree are there")
+    flags = _NOTHING
+    if usage.output_tokens > most:
+        flags |= {SettleFlag.CAPS_NOT_HONOURED}
+    if not usage.input_tokens + usage.output_tokens:
+        flags |= {SettleFlag.ZERO_USAGE_CONFIRMED}
+    if request.provider_cost is not None and _provider_differs(request, cost, currency):
+        flags |= {SettleFlag.PROVIDER_COST_DIFFERS}
+    return flags
+
+
+def _text_prices(rates: Sequence[tuple[Bracket, Rates]]) -> tuple[TextPrices, ...]:
+    """What does text cost in each bracket? Known is what the first bracket has a price for."""
+    found = []
+    for bracket, each in rates:
+        put_in, cached, put_out, reasoning = (
+            None if rates[0][1].price_of(kind) is None else each.price_of(kind)
+            for kind in _TEXT
+        )
+        fee = each.request_fee_nanos
+        found.append(
+            TextPrices(bracket.above, bracket.to, put_in, cached, put_out, reasoning, fee)
+        )
+    return tuple(found)
 
 
 def _provider_differs(request: Settle, cost: Nanos, currency: str) -> bool:

@@ -1,33 +1,33 @@
 """How does a request travel over kept connections, with a deadline for every byte?
 
-The standard library's HTTP with a pool: it costs a router a quarter of the CPU of the usual
-client libraries and installs nothing (docs/decisions/0030-the-clients-two-transports.md). One
-transport may be used by many threads; a forked child starts with no connections.
+A small pool of sockets: it costs a router a fraction of the CPU of the usual client libraries
+and installs nothing (docs/decisions/0031-the-client-speaks-http-itself.md). One transport may
+be used by many threads; a forked child starts with no connections.
 """
 
-import io
 import os
 import socket
 import ssl
 from collections import deque
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException, RemoteDisconnected
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-from o10.client.exchange import MAX_ANSWER_BYTES, Lost, Outcome, Reply, Send, retry_after_of
+from o10.client.exchange import Lost, Outcome, Reply, Send
+from o10.client.http_bytes import Reading, Requests
 
 IDLE_KEPT: Final = 32
 IDLE_S: Final = 25.0
 """A connection unused for longer is not trusted: proxies drop them silently."""
-_STALE = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+PIECE_BYTES: Final = 64 * 1024
 
 
 class Address:
     """Where does o10 listen? Read from a base URL, which may carry a path of a proxy.
 
-    Raises: ValueError in one sentence when it is no http or https URL.
+    `name` is what the header Host says. Raises: ValueError in one sentence when it is no http
+    or https URL.
     """
 
     def __init__(self, base_url: str) -> None:
@@ -38,7 +38,7 @@ class Address:
         self.host = parts.hostname
         self.port = parts.port or (443 if self.secure else 80)
         self.prefix = parts.path.rstrip("/")
-        self.url = f"{parts.scheme}://{parts.netloc}"
+        self.name = parts.netloc.rpartition("@")[2]
 
 
 class Transport:
@@ -47,37 +47,35 @@ class Transport:
     def __init__(
         self, *, address: Address, headers: Mapping[str, str], tls: ssl.SSLContext | None
     ) -> None:
+        """Raises: ValueError for a header that cannot be sent."""
         self._address = address
-        self._headers = dict(headers)
-        self._tls = tls
-        if tls is None and address.secure:
-            self._tls = ssl.create_default_context()
+        self._requests = Requests(host=address.name, prefix=address.prefix, headers=headers)
+        self._tls = tls_of(address, tls)
         self._pid = os.getpid()
         self._idle: deque[_Connection] = deque()
 
     def send(self, step: Send) -> Outcome:
         """Sends once and reads the whole answer; what fails is `Lost`, never an exception."""
         ends = monotonic() + step.timeout_s
+        try:
+            request = self._requests.bytes_of(step.ask)
+        except ValueError as error:
+            return Lost(cause_of(error))
         connection = self._kept()
         if connection is not None:
             try:
-                return self._answer(connection, step, ends)
-            except _STALE:
+                return self._answer(connection, request, ends)
+            except (OSError, ValueError) as error:
+                if connection.begun or isinstance(error, TimeoutError):
+                    return Lost(cause_of(error))
                 # The server closed it while it lay idle; a fresh one is tried at once.
-                connection.end()
-            except (OSError, HTTPException, ValueError) as error:
-                connection.end()
-                return Lost(_cause(error))
-        connection = _Connection(self._address, self._tls)
+        connection = _Connection()
         try:
-            connection.open(min(step.connect_s, max(ends - monotonic(), 0.001)))
-            return self._answer(connection, step, ends)
-        except (OSError, HTTPException, ValueError) as error:
-            connection.end()
-            return Lost(_cause(error))
-        except BaseException:
-            connection.end()
-            raise
+            left = max(ends - monotonic(), 0.001)
+            connection.open(self._address, self._tls, min(step.connect_s, left))
+            return self._answer(connection, request, ends)
+        except (OSError, ValueError) as error:
+            return Lost(cause_of(error))
 
     def close(self) -> None:
         """Ends every idle connection."""
@@ -98,28 +96,13 @@ class Transport:
                 return connection
             connection.end()
 
-    def _answer(self, connection: "_Connection", step: Send, ends: float) -> Outcome:
-        connection.wire.ends = ends
-        ask = step.ask
-        headers = self._headers | dict(ask.headers)
-        body = ask.body if ask.method != "GET" else None
-        connection.request(ask.method, self._address.prefix + ask.path, body, headers)
-        response = connection.getresponse()
-        told = response.read(MAX_ANSWER_BYTES + 1)
-        if len(told) > MAX_ANSWER_BYTES:
+    def _answer(self, connection: "_Connection", request: bytes, ends: float) -> Reply:
+        try:
+            reply = connection.ask(request, ends)
+        except BaseException:
             connection.end()
-            return Lost("the answer is too large")
-        missing = response.length
-        if missing:
-            connection.end()
-            return Lost("the answer broke off")
-        reply = Reply(
-            response.status,
-            told,
-            retry_after_of(response.headers.get("Retry-After")),
-            response.headers.get("ETag", ""),
-        )
-        if response.will_close or len(self._idle) >= IDLE_KEPT:
+            raise
+        if not connection.keeps or len(self._idle) >= IDLE_KEPT:
             connection.end()
         else:
             connection.used_at = monotonic()
@@ -127,72 +110,62 @@ class Transport:
         return reply
 
 
-class _Connection(HTTPConnection):
-    """One connection whose socket keeps the deadline of the request."""
-
-    def __init__(self, address: Address, tls: ssl.SSLContext | None) -> None:
-        super().__init__(address.host, address.port)
-        self._tls = tls
-        self.wire = _Wire()
-        self.used_at = 0.0
-
-    def open(self, connect_s: float) -> None:
-        sock = socket.create_connection((self.host, self.port), timeout=connect_s)
-        self.wire.sock = sock
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls is not None:
-            self.wire.sock = self._tls.wrap_socket(sock, server_hostname=self.host)
-        self.sock = self.wire
-
-    def end(self) -> None:
-        """Closes for good. The base class's `close` leaves the socket to us."""
-        self.close()
-        self.wire.end()
-
-
-class _Wire:
-    """A socket that gives each operation what is left until `ends`."""
+class _Connection:
+    """One connection. `begun` = something of the last answer came; `keeps` = ready for more."""
 
     def __init__(self) -> None:
         self.sock: socket.socket | None = None
-        self.ends = 0.0
+        self.used_at = 0.0
+        self.begun = self.keeps = False
 
-    def ready(self) -> socket.socket:
-        if self.sock is None:
+    def open(self, address: Address, tls: ssl.SSLContext | None, connect_s: float) -> None:
+        self.sock = socket.create_connection((address.host, address.port), timeout=connect_s)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.sock = tls.wrap_socket(self.sock, server_hostname=address.host)
+
+    def ask(self, request: bytes, ends: float) -> Reply:
+        """Sends and reads; every operation has what is left until `ends`."""
+        self.begun = self.keeps = False
+        reading, sock = Reading(), self.sock
+        if sock is None:
             raise ConnectionResetError("closed")
-        left = self.ends - monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self.sock.settimeout(left)
-        return self.sock
-
-    def sendall(self, content: Any) -> None:
-        self.ready().sendall(content)
-
-    def makefile(self, mode: str, *_: Any, **__: Any) -> io.BufferedReader:
-        return io.BufferedReader(_Reader(self), 16 * 1024)
-
-    def close(self) -> None:
-        """Left to `end`: http.client closes once the headers of a last answer are read."""
+        sock.settimeout(_left(ends))
+        sock.sendall(request)
+        while True:
+            sock.settimeout(_left(ends))
+            piece = sock.recv(PIECE_BYTES)
+            if not piece:
+                return reading.end()
+            self.begun = True
+            reply = reading.feed(piece)
+            if reply is not None:
+                self.keeps = reading.keeps
+                return reply
 
     def end(self) -> None:
+        """Closes for good."""
         if self.sock is not None:
             self.sock.close()
             self.sock = None
 
 
-class _Reader(io.RawIOBase):
-    def __init__(self, wire: _Wire) -> None:
-        self._wire = wire
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        return self._wire.ready().recv_into(buffer)
+def tls_of(address: Address, tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    """How is the connection secured? None = not at all, as the URL says."""
+    if not address.secure:
+        return None
+    return ssl.create_default_context() if tls is None else tls
 
 
-def _cause(error: Exception) -> str:
+def cause_of(error: Exception) -> str:
+    """Why did no answer come, in a few words?"""
     if isinstance(error, TimeoutError):
         return "timeout"
     return f"{type(error).__name__}: {error}"[:200]
+
+
+def _left(ends: float) -> float:
+    left = ends - monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left

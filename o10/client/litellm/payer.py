@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from o10.wire.fields import MAX_TAGS
+import msgspec
+
+from o10.wire.fields import MAX_TAGS, is_label
 from o10.wire.reasons import Reason
 
 PREFIX: Final = "o10_"
@@ -24,8 +26,8 @@ _WORDS: Final = (
     "region",
     "environment",
     "step_kind",
-    "prompt_version",
 )
+_LABELS: Final = ("prompt_version",)
 _NAMES: Final = ("run_id", "step_fingerprint", "customer", "venue")
 _NUMBERS: Final = ("reasoning_depth", "latency_slo_ms", "step", "driver_units", "ttl_s")
 _TRUTHS: Final = ("zero_retention", "structured_output")
@@ -33,8 +35,19 @@ _YES = frozenset({"true", "1", "yes"})
 _NO = frozenset({"false", "0", "no"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyFacts:
+SAID: Final = frozenset(
+    {
+        "tags",
+        *(
+            PREFIX + name
+            for name in ("use_case", *_WORDS, *_LABELS, *_NAMES, *_NUMBERS, *_TRUTHS)
+        ),
+    }
+)
+"""Every name in the metadata of a request that says something to the guard."""
+
+
+class KeyFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What does the proxy know of the key that was used? Empty = not known."""
 
     key_hash: str = ""
@@ -43,8 +56,8 @@ class KeyFacts:
     team_id: str = ""
     team_alias: str = ""
     end_user: str = ""
-    key_metadata: Mapping[str, Any] = field(default_factory=dict)
-    team_metadata: Mapping[str, Any] = field(default_factory=dict)
+    key_metadata: Mapping[str, Any] = {}
+    team_metadata: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +142,11 @@ def described(said: Mapping[str, Any], key: KeyFacts) -> dict[str, Any]:
     Values that do not fit are left out rather than refused: OpenAI clients send text only.
     """
     fields: dict[str, Any] = {}
+    if not said and not key.end_user:
+        return fields
     for names, read in (
         (_WORDS, _word),
+        (_LABELS, _label),
         (_NAMES, _name),
         (_NUMBERS, _number),
         (_TRUTHS, _truth),
@@ -177,6 +193,11 @@ def _name(value: Any) -> str | None:
 def _word(value: Any) -> str | None:
     found = _name(value)
     return found if found is not None and len(found) <= _LONGEST_WORD else None
+
+
+def _label(value: Any) -> str | None:
+    """A version with a sentence in it is none: its call would be refused."""
+    return value if isinstance(value, str) and is_label(value) else None
 
 
 def _number(value: Any) -> int | None:

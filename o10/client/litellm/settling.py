@@ -22,6 +22,8 @@ _USUAL_DETAILS: Final = {
     "prompt_tokens_details": ("cached_tokens", "cached_input_tokens"),
     "completion_tokens_details": ("reasoning_tokens", "reasoning_tokens"),
 }
+_MAPPINGS: Final = (dict, Mapping)
+_NO_MODEL: Final = object()
 _OTHER_COUNTS: Final = ("prompt_cache_hit_tokens", "cache_creation_input_tokens")
 
 
@@ -184,10 +186,20 @@ def _word(value: Any) -> str | None:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, _MAPPINGS) else {}
 
 
 def _get(value: Any, name: str) -> Any:
-    if isinstance(value, Mapping):
+    """What stands under this name? None when nothing does."""
+    if value is None:
+        return None
+    fields = value if type(value) is dict else getattr(value, "__dict__", None)
+    if fields is not None and name in fields:
+        return fields[name]
+    if isinstance(value, _MAPPINGS):
         return value.get(name)
-    return None if value is None else getattr(value, name, None)
+    extra: Any = getattr(value, "__pydantic_extra__", _NO_MODEL)
+    if extra is _NO_MODEL or hasattr(type(value), name):
+        return getattr(value, name, None)
+    # Asking a model of pydantic for what it has not is slow.
+    return None if extra is None else extra.get(name)

@@ -114,13 +114,15 @@ class Setup:
     """How is a proxy set up?
 
     Shape: `models` the entries of its model list (`entry` makes one); `guard` Python text of
-    the arguments of `O10Guard`, empty = no guard; `keys` Python text of a function body
+    the arguments of `O10Guard`, empty = no guard; `callback` Python text of a module that has
+    another callback under the name `guard`; `keys` Python text of a function body
     that turns `api_key` into arguments of UserAPIKeyAuth.
     """
 
     models: Sequence[Mapping[str, Any]]
     workers: int = 1
     guard: str = ""
+    callback: str = ""
     keys: str = "return {}"
     router: Mapping[str, Any] = field(default_factory=dict)
     litellm: Mapping[str, Any] = field(default_factory=dict)
@@ -186,7 +188,8 @@ def proxy(installed: Installed, setup: Setup) -> Iterator[Proxy]:
 
 
 def _write(folder: Path, setup: Setup) -> None:
-    callbacks = ["o10_guard.guard"] if setup.guard else []
+    callback = _GUARD.format(arguments=setup.guard) if setup.guard else setup.callback
+    callbacks = ["o10_guard.guard"] if callback else []
     config = {
         "model_list": list(setup.models),
         "router_settings": {"num_retries": 0, "disable_cooldowns": True, **setup.router},
@@ -205,8 +208,8 @@ def _write(folder: Path, setup: Setup) -> None:
     # JSON is YAML.
     (folder / "config.yaml").write_text(json.dumps(config, indent=1))
     (folder / "o10_keys.py").write_text(_KEYS + _indented(setup.keys))
-    if setup.guard:
-        (folder / "o10_guard.py").write_text(_GUARD.format(arguments=setup.guard))
+    if callback:
+        (folder / "o10_guard.py").write_text(callback)
 
 
 _KEYS = """from litellm.proxy._types import UserAPIKeyAuth

@@ -253,6 +253,7 @@ from policies.queries.approvals import (
     get_approval,
     inbox,
     list_approvals,
+    names_of,
     position_of_entry,
 )
 from policies.queries.backlog import Backlog, backlog
@@ -362,6 +363,7 @@ from policies.queries.use_cases import (
 )
 
 __all__ = [
+    "names_of",
     "AskedKey",
     "ask_key",
     "ask_role",

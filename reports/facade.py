@@ -47,6 +47,7 @@ from policies.facade import (
     Health,
     UseCaseRow,
     find_open,
+    names_of,
 )
 from reports.charts.cost_waterfall import draw_cost_waterfall
 from reports.charts.spend_against_plan import Drawing, draw_spend_against_plan
@@ -135,6 +136,7 @@ from reports.queries.use_cases import (
 )
 
 __all__ = [
+    "names_of",
     "can_ask_plan",
     "plans_waiting",
     "ApprovalView",

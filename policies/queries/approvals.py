@@ -341,7 +341,7 @@ def _waiting_ids(rows: Sequence[Approval], caller: Caller, now: datetime) -> set
 
 def _views(rows: Sequence[Approval], *, now: datetime) -> list[ApprovalView]:
     steps = _steps_of(rows)
-    names = _names(
+    names = names_of(
         {row.maker for row in rows}
         | {
             name
@@ -408,7 +408,7 @@ def _step(step: ApprovalStep, names: Mapping[str, str]) -> StepView:
     )
 
 
-def _names(ids: set[str]) -> dict[str, str]:
+def names_of(ids: set[str]) -> dict[str, str]:
     """How are these people and keys called on screen?"""
     found = {SYSTEM: "o10 itself"}
     people = {each for each in ids if each.startswith("usr_")}

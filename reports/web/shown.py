@@ -249,7 +249,7 @@ def _row(
         else "",
         cost=figures.unit_cost(line.cost_per_call, currency),
         unit=_unit(line, currency),
-        unit_sub=line.unit.kind if line.unit else "",
+        unit_sub=line.unit.kind.replace("_", " ") if line.unit else "",
         unit_fails=bool(line.units and line.units.verdict is facade.Verdict.FAILS),
         mode=row.mode if row else "",
         state=row.state if row else "",

@@ -130,7 +130,7 @@ def _kpis(listed: facade.Checklist) -> list[dict[str, Any]]:
     currency, restated = listed.currency, listed.restated
     if restated is None:
         return [
-            {"label": "Spent", "value": figures.money(listed.sums.amount_nanos, currency)},
+            {"label": "Booked", "value": figures.money(listed.sums.amount_nanos, currency)},
             {"label": "Calls", "value": figures.count(listed.sums.calls)},
             {"label": "Entries", "value": figures.count_exact(listed.sums.entries)},
         ]
@@ -151,7 +151,7 @@ def _seal(listed: facade.Checklist, sealed: Mapping[str, Any]) -> list[dict[str,
     return [
         {"term": "Closed", "text": figures.instant(row.closed_at)},
         {
-            "term": "Spent, sealed",
+            "term": "Booked, sealed",
             "text": figures.money_exact(int(sealed["settled_nanos"]), listed.currency),
         },
         {"term": "Entries", "text": f"{row.first_seq:,} to {row.last_seq:,}"},

@@ -1,6 +1,6 @@
 """How do the pages of full cost and of outcomes stand in their templates?"""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,7 @@ def show_cost(
     """Which context has the cost page?"""
     currency = page.currency
     exports = view.exports()
+    names = _names(page.rules)
     return {
         "head": shown.Head(
             headline=page.headline,
@@ -75,7 +76,7 @@ def show_cost(
         "cases": [_case(each, page) for each in page.cases],
         "case_total": _case_total(page),
         "amounts": [_amount(row, page) for row in page.amounts],
-        "rules": [_rule(row) for row in page.rules],
+        "rules": [_rule(row, names) for row in page.rules],
         "plan": _plan(page),
         "waiting": waiting_of(page.waiting),
         "may_state": can(caller=caller, action=Right.CHANGE_PLAN) and not page.frozen,
@@ -103,6 +104,7 @@ def show_outcomes(
 ) -> dict[str, Any]:
     """Which context has the page of outcomes?"""
     exports = view.exports()
+    names = _names(page.values)
     return {
         "head": shown.Head(
             headline=page.headline,
@@ -115,7 +117,7 @@ def show_outcomes(
         "bar": _bar(page, view, exports),
         "notices": notices,
         "rows": [_unit_row(each, page) for each in page.cases],
-        "values": [_value(row, page) for row in page.values],
+        "values": [_value(row, page, names) for row in page.values],
         "waiting": waiting_of(page.waiting),
         "may_ask": can(caller=caller, action=Right.CHANGE_USE_CASE) and not page.frozen,
         "forms": {
@@ -321,7 +323,7 @@ def _amount(row: facade.AmountRow, page: facade.CostPage) -> dict[str, Any]:
         "component": facade.ABOUT[facade.Component(row.component)].label,
         "month": f"{row.month:%b %Y}",
         "use_case": page.use_cases.get(row.use_case, "the company"),
-        "amount": figures.money_exact(row.nanos, page.currency),
+        "amount": figures.money(row.nanos, page.currency),
         "source": row.source,
         "basis": row.basis,
         "grade": row.grade,
@@ -330,7 +332,19 @@ def _amount(row: facade.AmountRow, page: facade.CostPage) -> dict[str, Any]:
     }
 
 
-def _rule(row: facade.RuleRow) -> dict[str, Any]:
+def _names(rows: Iterable[facade.RuleRow | facade.ValueRow]) -> Mapping[str, str]:
+    return facade.names_of(
+        {each for row in rows for each in (row.requested_by, row.approved_by)}
+    )
+
+
+def _people(row: facade.RuleRow | facade.ValueRow, names: Mapping[str, str]) -> str:
+    """Who asked, and who agreed? By name where there is one."""
+    both = (row.requested_by, row.approved_by)
+    return ", ".join(names.get(each, each) for each in both)
+
+
+def _rule(row: facade.RuleRow, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "component": facade.ABOUT[facade.Component(row.component)].label,
         "version": row.version,
@@ -340,7 +354,7 @@ def _rule(row: facade.RuleRow) -> dict[str, Any]:
         ),
         "from": f"{row.from_month:%b %Y}",
         "reason": row.reason,
-        "people": f"{row.requested_by}, {row.approved_by}",
+        "people": _people(row, names),
         "at": row.entered_at,
     }
 
@@ -443,7 +457,9 @@ def _interval(line: facade.UnitLine, currency: str) -> str:
     return facade.interval_text(interval.low, interval.high, currency) if interval else ""
 
 
-def _value(row: facade.ValueRow, page: facade.OutcomesPage) -> dict[str, Any]:
+def _value(
+    row: facade.ValueRow, page: facade.OutcomesPage, names: Mapping[str, str]
+) -> dict[str, Any]:
     return {
         "use_case": page.use_cases.get(row.use_case, row.use_case),
         "url": reverse("use-case", args=[row.use_case]) if row.use_case else "",
@@ -454,7 +470,7 @@ def _value(row: facade.ValueRow, page: facade.OutcomesPage) -> dict[str, Any]:
         "window": row.window_days,
         "from": figures.day(row.from_day),
         "reason": row.reason,
-        "people": f"{row.requested_by}, {row.approved_by}",
+        "people": _people(row, names),
     }
 
 

@@ -363,6 +363,7 @@ def _tabs(current: str, caller: Caller) -> list[dict[str, Any]]:
 
 def _row(each: facade.AlertView) -> dict[str, Any]:
     return {
+        "id": each.id,
         "url": reverse("alert", args=[each.id]),
         "title": each.title,
         "kind": each.kind_title,

@@ -173,6 +173,7 @@ def _subline(mine: Sequence[facade.ApprovalView], now: datetime) -> str:
 def _row(view: facade.ApprovalView, now: datetime) -> dict[str, Any]:
     money = view.text.money_nanos
     return {
+        "id": view.id,
         "url": reverse("approval", args=[view.id]),
         "title": view.text.title,
         "money": None if money is None else _signed(int(money)),

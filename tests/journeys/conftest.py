@@ -168,8 +168,11 @@ def visit(site: Site, browser: Any, signed_in: Callable[[Role], Any]) -> Iterato
 
 def axe_findings(page: Any) -> list[tuple[str, str]]:
     """What does axe say about this page? Rule and first place of each violation."""
-    # A form that waits for its answer is dimmed and takes no click: it is judged when it rests.
-    page.wait_for_function("() => !document.querySelector('.htmx-request')")
+    # A form that waits for its answer is dimmed and takes no click, and a colour on its way to
+    # another is nobody's: the page is judged when it rests.
+    page.wait_for_function(
+        "() => !document.querySelector('.htmx-request') && !document.getAnimations().length"
+    )
     page.evaluate(AXE.read_text())
     found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
     return [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]]

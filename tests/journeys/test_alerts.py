@@ -63,8 +63,7 @@ def test_an_alert_is_acknowledged_by_keyboard(site, visit, alert):
     page.keyboard.type("on it")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    page.wait_for_load_state()
-    assert page.get_by_role("status").first.inner_text().startswith("Acknowledged")
+    page.get_by_role("status").filter(has_text="Acknowledged").first.wait_for()
 
 
 def test_the_secret_of_a_channel_is_on_the_page_once(site, visit, alert):

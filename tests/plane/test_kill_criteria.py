@@ -114,8 +114,7 @@ def _ask(plane: Keeper, slug: str, **fields: Any) -> dict[str, Any]:
     assert teller is not None
     answer = policies.authorize_at(
         teller,
-        request=request,
-        body=msgspec.json.encode(request),
+        read=lambda: (request, msgspec.json.encode(request)),
         caller=ROUTER,
         now=clock.now(),
     )

@@ -199,7 +199,7 @@ def test_a_second_start_is_fast_and_nothing_is_lost(o10: Running) -> None:
     seconds = o10.start()
     assert o10.post("/api/v1/authorize", body) == before
     # The contract's bound is 10 s on a quiet machine; a busy one gets slack, a hang none.
-    assert seconds < 40
+    assert seconds < 60
 
 
 def test_nothing_of_it_stays_behind_after_ctrl_c(o10: Running) -> None:

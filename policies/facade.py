@@ -116,7 +116,6 @@ from policies.operations.change_kinds import (
     DiffRow,
     EffectRow,
     EvidenceRow,
-    kind_names,
     takes_until,
 )
 from policies.operations.change_kinds import register as register_change_kind
@@ -238,7 +237,6 @@ from policies.queries.alerts import (
 from policies.queries.approval_policy import (
     ApprovalPolicyView,
     approval_policy,
-    list_approval_policies,
 )
 from policies.queries.approvals import (
     ApprovalPage,
@@ -376,7 +374,6 @@ __all__ = [
     "DELEGATES",
     "RULES",
     "ApprovalRule",
-    "kind_names",
     "takes_until",
     "PartyView",
     "StepView",
@@ -503,7 +500,6 @@ __all__ = [
     "find_open",
     "get_approval",
     "inbox",
-    "list_approval_policies",
     "list_approvals",
     "propose_change",
     "register_change_kind",

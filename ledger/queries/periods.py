@@ -190,17 +190,6 @@ def list_prior_lines(period: str, *, ledger_id: int = COMPANY_LEDGER) -> list[Pr
         return [PriorLine(*row) for row in cursor.fetchall()]
 
 
-def list_balance_lines(period: str, *, ledger_id: int = COMPANY_LEDGER) -> list[bytes]:
-    """Which leaves has the balances root of this closed month, in order?"""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT line FROM ledger_period_balance WHERE ledger_id = %s AND period = %s"
-            " ORDER BY place",
-            [ledger_id, period],
-        )
-        return [bytes(row[0]) for row in cursor.fetchall()]
-
-
 def _periods(where: str, values: Sequence[object], ledger_id: int) -> list[PeriodRow]:
     with connection.cursor() as cursor:
         cursor.execute(

@@ -6,7 +6,6 @@ amount ("250.00"), whole seconds or calls; inside they are integers.
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -71,15 +70,6 @@ class AlertRuleChange(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[str, ...] | UnsetType = UNSET
     state: str | UnsetType = UNSET
     reason: str = ""
-
-
-class SignedChangeDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """Which change of a use case is signed in advance? `until` None = without an end."""
-
-    use_case: str
-    dimension: str
-    value: str
-    until: datetime | None = None
 
 
 def threshold_of(kind: AlertKind, text: str) -> int:

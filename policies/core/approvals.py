@@ -392,11 +392,6 @@ def texts_of(needs: Iterable[Need]) -> tuple[str, ...]:
     return tuple(text_of(need) for need in needs)
 
 
-def need_from(text: str) -> Need:
-    """Which need was written like this?"""
-    return frozenset(text.split("|"))
-
-
 def check_policy(policy: ApprovalPolicy) -> None:
     """Can this approval policy be?
 

@@ -138,8 +138,3 @@ def takes_until(name: str) -> bool:
     """May a change of this kind hold until a day? For the form."""
     kind = _kinds.get(name)
     return kind is not None and kind.takes_until
-
-
-def kind_names() -> tuple[str, ...]:
-    """Which kinds can be asked for, by name?"""
-    return tuple(sorted(_kinds))

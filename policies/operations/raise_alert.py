@@ -96,11 +96,6 @@ def raise_alert(
     return Raised(stands.public, fresh=True)
 
 
-def is_raised(*, kind: str, subject: str, window: str) -> bool:
-    """Was it raised before? Spares the making of texts; `raise_alert` is what counts."""
-    return Alert.objects.filter(kind=kind, subject=subject, window=window).exists()
-
-
 def asleep_until(*, kind: str, subject: str, now: datetime) -> datetime | None:
     """Until when shall nobody be told of this? None = tell at once."""
     return (

@@ -32,11 +32,6 @@ def approval_policy_of(version: int) -> ApprovalPolicy:
     return _view(row).policy if row is not None else ApprovalPolicy()
 
 
-def list_approval_policies() -> list[ApprovalPolicyView]:
-    """Which versions were there? Newest first."""
-    return [_view(row) for row in ApprovalPolicyVersion.objects.order_by("-version")[:100]]
-
-
 def _view(row: ApprovalPolicyVersion) -> ApprovalPolicyView:
     policy = msgspec.convert(row.body, ApprovalPolicy)
     return ApprovalPolicyView(row.version, policy, row.at, row.actor, row.approval)

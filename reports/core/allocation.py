@@ -266,10 +266,6 @@ class FullCost:
         """What is the fully loaded cost of this use case?"""
         return sum(self.by_use_case.get(use_case, {}).values())
 
-    def direct_of(self, use_case: int) -> Nanos:
-        """What did its tokens cost?"""
-        return self.by_use_case.get(use_case, {}).get(Component.DIRECT, 0)
-
     def _of(self, component: Component) -> Nanos:
         return next(line.nanos for line in self.lines if line.component is component)
 

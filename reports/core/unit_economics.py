@@ -202,13 +202,6 @@ def verdict(months: Sequence[MonthFigures]) -> tuple[Verdict, int]:
     return (Verdict.NOT_ENOUGH if month_fails(last) is None else Verdict.PAYS), 0
 
 
-def change_ppm(*, now: UnitCost, before: UnitCost) -> int | None:
-    """By which share did the cost of an outcome change? None where either has none."""
-    if now.per_outcome is None or not before.per_outcome:
-        return None
-    return half_even(now.per_outcome * PPM, before.per_outcome) - PPM
-
-
 def _failed_cost(clusters: Sequence[Cluster], overhead: Nanos) -> Nanos:
     """Runs that only failed in full; mixed ones and what is of no run by their attempts."""
     failed, of_no_run, failures, attempts = 0, overhead, 0, 0

@@ -52,11 +52,6 @@ def _said(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(text for text in texts if text))
 
 
-def list_rules() -> list[AllocationRule]:
-    """Which rules were ever approved? By component, newest first."""
-    return list(AllocationRule.objects.order_by("component", "-version"))
-
-
 def rules_in_force(*, month: date) -> Mapping[Component, AllocationRule]:
     """Which rule shares out each component in this month?"""
     rows = AllocationRule.objects.filter(from_month__lte=month)

@@ -10,13 +10,12 @@ from functools import lru_cache
 
 import msgspec
 
-from o10.kernel import ids
-from o10.kernel.money import amount_text
 from o10.lease import records
 from o10.wire import token
 from policies.core.terms import worst_of
 from policies.operations.authorize import TTL_S
 from policies.operations.teller.known import Known
+from policies.operations.teller.samples import values_of
 from policies.operations.teller.teller import Answered, Call, Teller, micros
 
 
@@ -80,29 +79,26 @@ def answer_usual(  # noqa: C901 - one look at each thing that may be unusual
         try:
             offset = journal.position
             number = names.number(str(offset))
-            values = [
-                ids.text_of(number),
-                token.sign_parts(
-                    known.signer.id,
-                    book.lease.bytes,
-                    offset,
-                    worst,
-                    snapshot.version,
-                    expires_ms,
-                    wanted,
-                    key=known.signer.secret,
-                ),
-                amount_text(worst),
-                str(worst),
-                str(wanted),
-                expires,
-            ]
+            signed = token.sign_parts(
+                known.signer.id,
+                book.lease.bytes,
+                offset,
+                worst,
+                snapshot.version,
+                expires_ms,
+                wanted,
+                key=known.signer.secret,
+            )
             free = book.free
-            for left, held, settled, cap in view.levels:
-                values.append(amount_text(held - free))
-                values.append("" if left is None else amount_text(left + free))
-                values.append(settled)
-                values.append(cap)
+            values = values_of(
+                view,
+                reservation=number,
+                signed=signed,
+                worst=worst,
+                granted=wanted,
+                expires=expires,
+                free=free,
+            )
             answer = wording.write(values)
             journal.append(
                 records.encode(

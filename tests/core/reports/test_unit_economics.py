@@ -11,9 +11,7 @@ from reports.core.unit_economics import (
     PPM,
     Cluster,
     MonthFigures,
-    UnitCost,
     Verdict,
-    change_ppm,
     margin_of,
     month_fails,
     unit_cost,
@@ -176,19 +174,3 @@ def test_a_month_fails_by_its_upper_bound_and_only_on_evidence(figures, fails):
 )
 def test_the_verdict_needs_three_failing_months_in_a_row(months, said):
     assert verdict(months) == said
-
-
-def test_a_change_needs_a_cost_on_both_sides():
-    def cost(per_outcome):
-        return UnitCost(
-            spent=0,
-            successes=1,
-            failures=0,
-            per_outcome=per_outcome,
-            interval=None,
-            failed_cost=0,
-        )
-
-    assert change_ppm(now=cost(120), before=cost(100)) == 200_000
-    assert change_ppm(now=cost(None), before=cost(100)) is None
-    assert change_ppm(now=cost(5), before=cost(0)) is None

@@ -5,14 +5,14 @@ A view is parse, one facade call, render.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from o10.access.body import read_body
+from o10.access.body import idempotency_key_of, read_body
 from o10.access.doors import Operation
 from o10.kernel.errors import FieldError, ValidationFailed
 from o10.wire.decoding import decode
@@ -38,6 +38,22 @@ class Door(APIView):
     def parse(self, request: Request, kind: type[Body]) -> Body:
         """Which value did the caller send? Raises: as `read_body` and `decode`."""
         return decode(kind, self.read(request), max_bytes=self.max_bytes)
+
+
+class Repeatable(Protocol):
+    """Which bodies may be sent again?"""
+
+    @property
+    def request_id(self) -> str | None:
+        """Under which key, if the header names none?"""
+        ...
+
+
+def key_of(request: Request, body: Repeatable) -> str:
+    """Under which key is this write repeated safely? "" = under none. Raises: as
+    `idempotency_key_of`.
+    """
+    return idempotency_key_of(request.META, request_id=body.request_id) or ""
 
 
 def answer(

@@ -7,11 +7,10 @@ from django.http import HttpResponse
 from msgspec import Meta
 from rest_framework.request import Request
 
-from o10.access.body import idempotency_key_of
 from o10.access.doors import JSON, KEYED, Operation
 from o10.access.rest import caller_of
 from o10.access.roles import Action, Role
-from o10.access.views import Awaits, Door, Waiting, answer, awaits
+from o10.access.views import Awaits, Door, Waiting, answer, awaits, key_of
 from o10.kernel import clock
 from o10.wire import fields as f
 from policies import facade
@@ -83,7 +82,7 @@ class Keys(Door):
             actor=caller_of(request),
             now=clock.now(),
             reason=body.reason,
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         if asked.approval is None:
             return answer(KeyAnswer(id=asked.id, secret=asked.secret), status=201)
@@ -115,7 +114,7 @@ class OnePerson(Door):
             actor=caller_of(request),
             now=clock.now(),
             reason=body.reason,
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         if asked is not None:
             return awaits(asked.id, asked.needs)

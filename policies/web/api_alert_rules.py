@@ -8,11 +8,10 @@ from django.http import HttpResponse
 from msgspec import UNSET, Meta, UnsetType
 from rest_framework.request import Request
 
-from o10.access.body import idempotency_key_of
 from o10.access.doors import JSON, KEYED, Operation
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Door, answer, query_of, version_of
+from o10.access.views import Door, answer, key_of, query_of, version_of
 from o10.kernel import clock
 from o10.wire import fields as f
 from policies import facade
@@ -144,7 +143,7 @@ class AlertRulesDoor(Door):
             ),
             actor=caller_of(request),
             now=clock.now(),
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         return _rule(rule, status=201)
 
@@ -182,7 +181,7 @@ class OneAlertRule(Door):
             ),
             actor=caller_of(request),
             now=clock.now(),
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
             expected_version=version_of(request),
         )
         return _rule(rule)
@@ -208,7 +207,7 @@ class AlertRuleTest(Door):
             rule=rule,
             actor=caller_of(request),
             now=clock.now(),
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         return answer(FiredView(alert=fired.alert), status=202)
 
@@ -244,7 +243,7 @@ class AlertChannels(Door):
             ),
             actor=caller_of(request),
             now=clock.now(),
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         return _secret(made, status=201)
 
@@ -281,7 +280,7 @@ class OneAlertChannel(Door):
             ),
             actor=caller_of(request),
             now=clock.now(),
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
             expected_version=version_of(request),
         )
         return _channel(channel)
@@ -307,7 +306,7 @@ class AlertChannelRotate(Door):
             grace=timedelta(seconds=body.grace_s),
             actor=caller_of(request),
             now=clock.now(),
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         return _secret(made)
 
@@ -332,7 +331,7 @@ class AlertChannelTest(Door):
             channel=channel,
             actor=caller_of(request),
             now=clock.now(),
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         return answer(FiredView(alert=fired.alert), status=202)
 

@@ -7,11 +7,10 @@ import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from o10.access.body import idempotency_key_of
 from o10.access.doors import JSON, KEYED, PAGED, Operation
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Awaits, Door, answer, awaits, limit_of, query_of
+from o10.access.views import Awaits, Door, answer, awaits, key_of, limit_of, query_of
 from o10.kernel import clock
 from o10.wire import fields as f
 from policies import facade
@@ -252,7 +251,7 @@ class ChangeSign(Door):
             now=clock.now(),
             reason=body.reason,
             until=body.until,
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         return awaits(asked.id, asked.needs)
 

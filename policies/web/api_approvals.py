@@ -8,12 +8,20 @@ from django.http import HttpResponse
 from msgspec import Meta
 from rest_framework.request import Request
 
-from o10.access.body import idempotency_key_of
 from o10.access.doors import JSON, KEYED, PAGED, Operation
 from o10.access.keys import Caller
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Awaits, Door, answer, awaits, limit_of, query_of, version_of
+from o10.access.views import (
+    Awaits,
+    Door,
+    answer,
+    awaits,
+    key_of,
+    limit_of,
+    query_of,
+    version_of,
+)
 from o10.kernel import clock
 from o10.kernel.errors import FieldError, Forbidden, ValidationFailed
 from o10.kernel.money import NANOS_PER_UNIT, amount_text, parse_nanos
@@ -170,7 +178,7 @@ class Approve(Door):
                 now=clock.now(),
                 reason=body.reason,
                 until=instant_of(body.until, at="/until"),
-                key=_key(request, body),
+                key=key_of(request, body),
                 expected_version=version_of(request),
             )
         )
@@ -197,7 +205,7 @@ class Decline(Door):
                 actor=caller_of(request),
                 now=clock.now(),
                 reason=body.reason,
-                key=_key(request, body),
+                key=key_of(request, body),
                 expected_version=version_of(request),
             )
         )
@@ -224,7 +232,7 @@ class Withdraw(Door):
                 actor=caller_of(request),
                 now=clock.now(),
                 reason=body.reason,
-                key=_key(request, body),
+                key=key_of(request, body),
                 expected_version=version_of(request),
             )
         )
@@ -251,7 +259,7 @@ class Ask(Door):
                 actor=caller_of(request),
                 now=clock.now(),
                 reason=body.reason,
-                key=_key(request, body),
+                key=key_of(request, body),
             )
         )
 
@@ -278,7 +286,7 @@ class Delegate(Door):
                 to=body.to,
                 now=clock.now(),
                 reason=body.reason,
-                key=_key(request, body),
+                key=key_of(request, body),
             )
         )
 
@@ -339,17 +347,13 @@ class ApprovalPolicies(Door):
             actor=caller_of(request),
             now=clock.now(),
             reason=body.reason,
-            key=_key(request, body),
+            key=key_of(request, body),
         )
         return awaits(asked.id, asked.needs)
 
 
 def _told(view: facade.ApprovalView) -> HttpResponse:
     return answer(view, headers={"ETag": f'"v{view.version}"'})
-
-
-def _key(request: Request, body: _Body) -> str:
-    return idempotency_key_of(request.META, request_id=body.request_id) or ""
 
 
 def _check_whole_company(caller: Caller) -> None:

@@ -5,11 +5,10 @@ from typing import ClassVar
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from o10.access.body import idempotency_key_of
 from o10.access.doors import JSON, KEYED, Operation
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Awaits, Door, answer, awaits, query_of
+from o10.access.views import Awaits, Door, answer, awaits, key_of, query_of
 from o10.kernel import clock
 from policies import facade
 from policies.web.price_answers import commitment_view, fx_view
@@ -125,7 +124,7 @@ class FxRates(Door):
             ],
             actor=caller_of(request),
             now=clock.now(),
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         told = FxAddedAnswer(price_version=added.version, added=added.added, known=added.known)
         return answer(told, status=201)
@@ -156,7 +155,7 @@ class FxSettlements(Door):
             reason=body.reason,
             actor=caller_of(request),
             now=clock.now(),
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         return awaits(view.id, view.needs)
 
@@ -169,6 +168,6 @@ def _ask(door: Door, request: Request, public: str) -> HttpResponse:
         actor=caller_of(request),
         now=clock.now(),
         reason=body.reason,
-        key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+        key=key_of(request, body),
     )
     return awaits(view.id, view.needs)

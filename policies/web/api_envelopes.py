@@ -11,7 +11,16 @@ from o10.access.doors import JSON, KEYED, PAGED, Operation
 from o10.access.keys import Caller
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Awaits, Door, answer, awaits, limit_of, query_of, version_of
+from o10.access.views import (
+    Awaits,
+    Door,
+    answer,
+    awaits,
+    key_of,
+    limit_of,
+    query_of,
+    version_of,
+)
 from o10.kernel import clock
 from o10.kernel.errors import NotFound
 from policies import facade
@@ -127,7 +136,7 @@ class OneEnvelope(Door):
     def patch(self, request: Request, envelope: str) -> HttpResponse:
         """Less holds from now on; more answers 202 and waits for a second person."""
         body = self.parse(request, EnvelopeChangeBody)
-        key = idempotency_key_of(request.META, request_id=body.request_id) or ""
+        key = key_of(request, body)
         caller, currency = caller_of(request), facade.organisation().currency
         add = top_up_of(body, currency=currency)
         if add is not None:

@@ -10,7 +10,16 @@ from o10.access.body import idempotency_key_of
 from o10.access.doors import JSON, KEYED, PAGED, Operation
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Awaits, Door, answer, awaits, limit_of, query_of, version_of
+from o10.access.views import (
+    Awaits,
+    Door,
+    answer,
+    awaits,
+    key_of,
+    limit_of,
+    query_of,
+    version_of,
+)
 from o10.kernel import clock
 from policies import facade
 from policies.web.kill_bodies import (
@@ -102,7 +111,7 @@ class OneKillCriterion(Door):
             actor=caller_of(request),
             now=clock.now(),
             reason=body.reason,
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
             expected_version=version_of(request),
         )
         if approval is not None:
@@ -154,7 +163,7 @@ class KillArm(Door):
             actor=caller_of(request),
             now=clock.now(),
             reason=body.reason,
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         return awaits(approval.id, approval.needs)
 
@@ -180,7 +189,7 @@ class KillRestore(Door):
             actor=caller_of(request),
             now=clock.now(),
             reason=body.reason,
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         if approval is not None:
             return awaits(approval.id, approval.needs)
@@ -209,7 +218,7 @@ class KillOverride(Door):
             actor=caller_of(request),
             now=clock.now(),
             reason=body.reason,
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         return awaits(approval.id, approval.needs)
 
@@ -235,7 +244,7 @@ class KillRetire(Door):
             actor=caller_of(request),
             now=clock.now(),
             reason=body.reason,
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         if approval is not None:
             return awaits(approval.id, approval.needs)

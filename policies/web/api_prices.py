@@ -5,11 +5,10 @@ from typing import ClassVar
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from o10.access.body import idempotency_key_of
 from o10.access.doors import JSON, KEYED, PAGED, Operation
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Awaits, Door, answer, awaits, limit_of, query_of
+from o10.access.views import Awaits, Door, answer, awaits, key_of, limit_of, query_of
 from o10.kernel import clock
 from o10.kernel.errors import FieldError, NotFound, ValidationFailed
 from policies import facade
@@ -80,7 +79,7 @@ class Prices(Door):
             actor=caller_of(request),
             now=clock.now(),
             reason=body.reason,
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         return awaits(view.id, view.needs)
 
@@ -136,7 +135,7 @@ class PriceEnds(Door):
             reason=body.reason,
             actor=caller_of(request),
             now=now,
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         return awaits(view.id, view.needs)
 
@@ -164,7 +163,7 @@ class PriceRevaluations(Door):
             reason=body.reason,
             actor=caller_of(request),
             now=clock.now(),
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         return awaits(view.id, view.needs)
 
@@ -268,6 +267,6 @@ class PriceRelease(Door):
             free=body.free,
             actor=caller_of(request),
             now=clock.now(),
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         return awaits(view.id, view.needs)

@@ -7,11 +7,10 @@ from django.http import HttpResponse
 from msgspec import Meta
 from rest_framework.request import Request
 
-from o10.access.body import idempotency_key_of
 from o10.access.doors import JSON, KEYED, PAGED, Operation
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Awaits, Door, answer, awaits, limit_of, query_of
+from o10.access.views import Awaits, Door, answer, awaits, key_of, limit_of, query_of
 from o10.kernel import clock
 from o10.kernel.money import amount_text
 from o10.wire import fields as f
@@ -136,7 +135,7 @@ class BookInvoice(Door):
             reason=body.reason,
             actor=caller_of(request),
             now=clock.now(),
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         return awaits(view.id, view.needs)
 

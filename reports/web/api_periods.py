@@ -7,11 +7,10 @@ import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from o10.access.body import idempotency_key_of
 from o10.access.doors import JSON, KEYED, Operation
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Awaits, Door, answer, awaits, query_of
+from o10.access.views import Awaits, Door, answer, awaits, key_of, query_of
 from o10.kernel import clock
 from o10.kernel.money import amount_text
 from o10.wire import fields as f
@@ -131,7 +130,7 @@ class ClosePeriod(Door):
             actor=caller_of(request),
             now=clock.now(),
             waivers=body.waivers,
-            key=idempotency_key_of(request.META, request_id=body.request_id) or "",
+            key=key_of(request, body),
         )
         if prepared.approval is None:
             missing = prepared.checklist.missing

@@ -175,7 +175,10 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
         "already_approved": Answer(
             409,
             "Counted already",
-            ("This person has agreed to {approval} already, or somebody has for them.",),
+            (
+                "This person has agreed to {approval} already, or somebody has for them.",
+                "This person has agreed already, or somebody has for them.",
+            ),
         ),
         "approval_closed": Answer(
             409,
@@ -188,6 +191,7 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
             (
                 "The request {approval} is void: what it was made against has changed"
                 " meanwhile. Ask again against what holds now.",
+                "What it was made against has changed. Ask again against what holds now.",
             ),
         ),
         "idempotency_mismatch": Answer(
@@ -211,7 +215,10 @@ ANSWERS: Mapping[str, Answer] = MappingProxyType(
         "period_out_of_order": Answer(
             409,
             "Another month comes first",
-            ("Months close one after the other: {period} comes first.",),
+            (
+                "Months close one after the other: {period} comes first.",
+                "Months close one after the other: an earlier one comes first.",
+            ),
         ),
         "period_not_closing": Answer(
             409,

@@ -15,6 +15,7 @@ from policies import facade
 from policies.web.price_answers import price_view, proposal_view, quarantine_view, rule_view
 from policies.web.price_bodies import (
     HistoryView,
+    NothingNew,
     PriceBody,
     PriceEndBody,
     PricePage,
@@ -176,9 +177,9 @@ class PriceProposals(Door):
         "POST": Operation(
             action=Action.CHANGE_PRICES,
             takes={JSON: RefreshBody},
-            gives={JSON: Awaits},
+            gives={JSON: NothingNew},
             headers=KEYED,
-            status=202,
+            waits=Awaits,
         ),
     }
 
@@ -203,7 +204,7 @@ class PriceProposals(Door):
             now=clock.now(),
         )
         if asked.approval is None:
-            return answer({"proposal": asked.id or None, "approval": None})
+            return answer(NothingNew(proposal=asked.id or None))
         return awaits(asked.approval.id, asked.approval.needs)
 
 

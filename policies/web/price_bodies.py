@@ -98,6 +98,14 @@ class RefreshBody(_Body, frozen=True, kw_only=True):
     request_id: f.Name | None = None
 
 
+class NothingNew(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a refresh that asks nobody? Its id, when it was kept; null, when the
+    installed catalogue is the one in force."""
+
+    proposal: str | None
+    approval: None = None
+
+
 class ReleaseBody(_Body, frozen=True, kw_only=True):
     """Why is this doubted row believed? `free` says that its prices of 0 are meant."""
 

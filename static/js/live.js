@@ -1,4 +1,4 @@
-// How do figures stay fresh? Every two seconds an element with data-live gets the event "o10:live",
+// How do figures stay fresh? Every second an element with data-live gets the event "o10:live",
 // and htmx fetches its parts. Not while the tab is hidden, a menu is open, a form is being filled,
 // text is selected, or the keyboard stands inside: a page never moves under a reader's hand.
 (() => {
@@ -18,4 +18,9 @@
       if (!busy(element)) element.dispatchEvent(new CustomEvent("o10:live"));
     });
   }, EVERY);
+  // The hand may have come between question and answer: the answer is then let go.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { elt, triggeringEvent } = event.detail.requestConfig ?? {};
+    if (triggeringEvent?.type === "o10:live" && busy(elt)) event.detail.shouldSwap = false;
+  });
 })();

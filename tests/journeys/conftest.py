@@ -11,6 +11,7 @@ from wsgiref.simple_server import WSGIRequestHandler
 import pytest
 
 from o10.access.roles import Role
+from tests.waiting import wait_until
 from tests.web.reports.pages_company import NOW, PagesCompany, pages_company
 
 AXE = Path(__file__).resolve().parents[1] / "vendor/axe-core-4.14.1/axe.min.js"
@@ -170,8 +171,9 @@ def axe_findings(page: Any) -> list[tuple[str, str]]:
     """What does axe say about this page? Rule and first place of each violation."""
     # A form that waits for its answer is dimmed and takes no click, and a colour on its way to
     # another is nobody's: the page is judged when it rests.
-    page.wait_for_function(
-        "() => !document.querySelector('.htmx-request') && !document.getAnimations().length"
+    wait_until(
+        page,
+        "() => !document.querySelector('.htmx-request') && !document.getAnimations().length",
     )
     page.evaluate(AXE.read_text())
     found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)

@@ -7,6 +7,7 @@ import pytest
 
 from policies import facade
 from tests.journeys.conftest import axe_findings
+from tests.waiting import wait_until
 from tests.web.reports.pages_company import HOSTILE, LONG, NOW
 
 pytestmark = pytest.mark.browser
@@ -47,8 +48,11 @@ def test_a_screen_is_accessible_narrow_and_alone(site, visit, alert, screen):
     assert axe_findings(page) == []
     for width in (768, 390, 320):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_function(
-            "width => document.documentElement.scrollWidth <= width", arg=width, timeout=5_000
+        wait_until(
+            page,
+            "width => document.documentElement.scrollWidth <= width",
+            arg=width,
+            timeout=5_000,
         )
     assert [each for each in page.errors if "404 (Not Found)" not in each] == []
     assert page.origins == {site.url.split("/")[2]}

@@ -12,6 +12,7 @@ from policies import facade as policies
 from reports import facade as reports
 from tests.company import caller
 from tests.journeys.conftest import axe_findings
+from tests.waiting import wait_until
 from tests.web.reports.pages_company import NOW, seal_all
 
 pytestmark = pytest.mark.browser
@@ -57,8 +58,11 @@ def test_a_screen_is_accessible_narrow_and_alone(site, counted, visit, screen):
     assert axe_findings(page) == []
     for width in (390, 320):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_function(
-            "width => document.documentElement.scrollWidth <= width", arg=width, timeout=5_000
+        wait_until(
+            page,
+            "width => document.documentElement.scrollWidth <= width",
+            arg=width,
+            timeout=5_000,
         )
     assert page.errors == []
     assert page.origins == {site.url.split("/")[2]}

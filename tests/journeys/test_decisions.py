@@ -13,6 +13,7 @@ from o10.wire.requests import Authorize
 from policies import facade
 from tests.company import MODEL, caller
 from tests.journeys.conftest import axe_findings
+from tests.waiting import wait_until
 from tests.web.reports.pages_company import NOW
 
 pytestmark = pytest.mark.browser
@@ -42,8 +43,11 @@ def test_a_screen_is_accessible_narrow_and_alone(site, visit, screen):
     assert axe_findings(page) == []
     for width in (768, 390, 320):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_function(
-            "width => document.documentElement.scrollWidth <= width", arg=width, timeout=5_000
+        wait_until(
+            page,
+            "width => document.documentElement.scrollWidth <= width",
+            arg=width,
+            timeout=5_000,
         )
     told = [each for each in page.errors if "404 (Not Found)" not in each]
     assert told == []
@@ -55,7 +59,8 @@ def test_a_new_denial_appears_by_itself_in_sentence_figures_and_rows(site, visit
     before = page.locator("h1").inner_text()
     rows = page.locator("#decisions tbody tr").count()
     ask("sandbox")
-    page.wait_for_function(
+    wait_until(
+        page,
         "before => document.querySelector('h1').innerText !== before",
         arg=before,
         timeout=10_000,

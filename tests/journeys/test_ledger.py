@@ -12,6 +12,7 @@ import pytest
 from ledger import facade
 from o10.access.roles import Role
 from tests.journeys.conftest import PASSWORD, axe_findings
+from tests.waiting import wait_until
 from tests.web.reports.pages_company import NOW, seal_all, use_some
 
 pytestmark = pytest.mark.browser
@@ -60,8 +61,11 @@ def test_a_screen_is_accessible_narrow_and_alone(site, visit, screen):
     assert axe_findings(page) == []
     for width in (768, 390, 320):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_function(
-            "width => document.documentElement.scrollWidth <= width", arg=width, timeout=5_000
+        wait_until(
+            page,
+            "width => document.documentElement.scrollWidth <= width",
+            arg=width,
+            timeout=5_000,
         )
     told = [each for each in page.errors if "404 (Not Found)" not in each]
     assert told == []
@@ -101,8 +105,10 @@ def test_older_swaps_rows_keeps_the_address_and_back_restores(site, visit):
     assert page.locator("#entries tbody th").first.inner_text() != first
     page.go_back()
     page.wait_for_url("**/ledger/")
-    page.wait_for_function(
-        "first => document.querySelector('#entries tbody th').innerText === first", arg=first
+    wait_until(
+        page,
+        "first => document.querySelector('#entries tbody th').innerText === first",
+        arg=first,
     )
 
 

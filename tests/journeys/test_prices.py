@@ -11,6 +11,7 @@ from o10.access.roles import Role
 from policies import facade as policies
 from tests.journeys.conftest import axe_findings
 from tests.newer_prices import newer_edition
+from tests.waiting import wait_until
 from tests.web.reports.pages_company import MODEL, NOW
 
 pytestmark = pytest.mark.browser
@@ -36,8 +37,11 @@ def test_a_screen_of_prices_is_accessible_narrow_and_alone(site, visit, screen):
     assert axe_findings(page) == []
     for width in (768, 390, 320):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_function(
-            "width => document.documentElement.scrollWidth <= width", arg=width, timeout=5_000
+        wait_until(
+            page,
+            "width => document.documentElement.scrollWidth <= width",
+            arg=width,
+            timeout=5_000,
         )
     assert page.errors == []
     assert page.origins == {site.url.split("/")[2]}
@@ -106,7 +110,7 @@ def test_a_refresh_is_read_line_by_line_with_its_effect(site, visit):
     assert axe_findings(page) == []
     assert "Listed apart: not part of this" in page.locator("main").inner_text()
     page.set_viewport_size({"width": 390, "height": 900})
-    page.wait_for_function("document.documentElement.scrollWidth <= 390", timeout=5_000)
+    wait_until(page, "document.documentElement.scrollWidth <= 390", timeout=5_000)
     assert page.errors == []
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from o10.access.roles import Role
 from tests.journeys.conftest import axe_findings
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -28,8 +29,11 @@ def test_a_screen_is_accessible_narrow_and_alone(site, visit, screen):
     assert axe_findings(page) == []
     for width in (768, 390, 320):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_function(
-            "width => document.documentElement.scrollWidth <= width", arg=width, timeout=5_000
+        wait_until(
+            page,
+            "width => document.documentElement.scrollWidth <= width",
+            arg=width,
+            timeout=5_000,
         )
     assert page.errors == []
     assert page.origins == {site.url.split("/")[2]}
@@ -58,8 +62,9 @@ def test_sorting_swaps_rows_keeps_the_address_and_back_restores(site, visit):
     page.wait_for_url("**/use-cases/?sort=spent")
     page.go_back()
     page.wait_for_url("**/use-cases/?sort=-spent")
-    page.wait_for_function(
-        "() => document.querySelector('#use-cases tbody th').innerText.startsWith('Support')"
+    wait_until(
+        page,
+        "() => document.querySelector('#use-cases tbody th').innerText.startsWith('Support')",
     )
     page.reload()
     assert page.locator("#use-cases tbody th").first.inner_text() == first
@@ -131,7 +136,8 @@ def test_a_new_hold_is_seen_within_seconds_without_a_reload(site, visit):
         max_output_tokens=9_000,
     )
     policies.authorize(request=request, caller=caller(Role.ROUTER, "key_router"), now=NOW)
-    page.wait_for_function(
+    wait_until(
+        page,
         "before => document.querySelector('#tree-figures').innerText.includes('Held')"
         " && [...document.querySelectorAll('#tree-figures .kpi')]"
         ".find(e => e.innerText.startsWith('Held')).querySelector('.kpi-value').innerText"

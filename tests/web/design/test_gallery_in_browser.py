@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import wait_until
 from tests.web.design.gallery import Server
 
 AXE = Path(__file__).resolve().parents[2] / "vendor/axe-core-4.14.1/axe.min.js"
@@ -107,7 +108,7 @@ def test_chart_is_drawn_with_tokens_and_painted_again_in_dark(visit) -> None:
         document.querySelectorAll('.chart .trace.bars')[1].querySelector('path')).fill"""
     assert page.evaluate(fill) == "rgb(39, 54, 79)"
     page.evaluate("document.querySelector('[data-theme-choice=dark]').click()")
-    page.wait_for_function(f"({fill})() === 'rgb(201, 211, 227)'")
+    wait_until(page, f"({fill})() === 'rgb(201, 211, 227)'")
     assert page.errors == [], "the content policy was hit"
     assert page.origins == {page.url.split("/")[2]}
 
@@ -205,7 +206,7 @@ def test_print_leaves_the_figures_and_drops_the_frame(visit) -> None:
 def test_text_twice_as_large_stays_inside_the_page(visit) -> None:
     page = visit("/entry/", width=1280)
     page.evaluate("document.documentElement.style.fontSize = '200%'")
-    page.wait_for_function("document.documentElement.scrollWidth <= 1280", timeout=2000)
+    wait_until(page, "document.documentElement.scrollWidth <= 1280", timeout=2000)
 
 
 def test_head_of_a_table_that_fits_sticks_under_the_bar(visit) -> None:

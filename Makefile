@@ -9,8 +9,9 @@ DEMO ?= 1
 up: .venv/.installed
 	@.venv/bin/python manage.py up --port $(PORT) --policy-port $(POLICY_PORT) --demo $(DEMO)
 
+# A file of tests stays whole, since many make one company for all their tests.
 test: .venv/.installed-test
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 soak: .venv/.installed-test
 	.venv/bin/python -m pytest -m soak

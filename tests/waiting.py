@@ -12,6 +12,16 @@ def wait_until(page: Any, expression: str, arg: Any = None, *, timeout: float = 
     Raises: AssertionError with the expression after `timeout`.
     """
     end = time.monotonic() + timeout / 1_000
-    while not page.evaluate(expression, arg):
+    while not _is_so(page, expression, arg):
         assert time.monotonic() < end, f"still not so after {timeout:.0f} ms: {expression}"
         page.wait_for_timeout(25)
+
+
+def _is_so(page: Any, expression: str, arg: Any) -> bool:
+    try:
+        return bool(page.evaluate(expression, arg))
+    except Exception as error:
+        # The page is going; the next one is asked.
+        if "context was destroyed" in str(error) or "navigat" in str(error):
+            return False
+        raise

@@ -24,7 +24,7 @@ SCREENS = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def alert(site):
     facade.evaluate_alerts(now=NOW)
     raised = facade.raise_alert(

@@ -121,6 +121,7 @@ from ledger.operations.seal_period import (
 )
 from ledger.operations.set_commitment import CommitmentDraft, check_commitment, set_commitment
 from ledger.operations.settle_fx import FxDifference, FxSettled, plan_fx_difference, settle_fx
+from ledger.operations.sign import sign_now
 from ledger.operations.verify_ledger import verify_ledger
 from ledger.operations.verify_walk import Audit
 from ledger.operations.write_price_version import SYSTEM
@@ -475,6 +476,7 @@ __all__ = [
     "synthetic_entry",
     "Sealer",
     "seal_once",
+    "sign_now",
     "open_sealer",
     "RangeCheck",
     "check_range",

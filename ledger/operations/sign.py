@@ -66,6 +66,15 @@ def sign_if_due(sealer: Sealer, signed: Signed, *, key: SigningKey, now: datetim
     return Signed(size=sealer.seq, at=now, bound_hour=hour)
 
 
+def sign_now(sealer: Sealer, *, key: SigningKey, now: datetime) -> Signed:
+    """What is signed now? All that is sealed, however recent the last signature is.
+
+    Raises: FenceLost (`unavailable`) when another sealer took over.
+    """
+    due = Signed(size=read_signed(sealer).size, at=_EPOCH)
+    return sign_if_due(sealer, due, key=key, now=now)
+
+
 def _bind_head(sealer: Sealer, *, root: bytes, hour: datetime, now: datetime) -> None:
     body = canonical_json({"chain": sealer.chain.hex(), "root": root.hex(), "size": sealer.seq})
     entry = Entry(

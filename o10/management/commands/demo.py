@@ -24,6 +24,7 @@ from o10.management import installation
 from o10.management.commands.found_company import found_ledger
 from o10.management.demo_alerts import tell_alerts
 from o10.management.demo_approvals import ask_for_changes, lay_down_policy
+from o10.management.demo_invoices import close_months, send_bills
 from o10.management.demo_kill import write_rules
 from o10.management.demo_prices import tell_prices
 from o10.management.demo_sealing import seal_history
@@ -77,6 +78,14 @@ class Command(BaseCommand):
         count = self._record(router, options, until)
         _plan(callers[Role.FINOPS], until=until, now=now)
         _live_calls(router)
+        self.stdout.write("bills of the providers")
+        closing: dict[str, Any] = {
+            "finops": callers[Role.FINOPS],
+            "controller": callers[Role.CONTROLLER],
+            "since": company.first_day(until),
+            "until": until,
+        }
+        send_bills(**closing, seed=options["seed"])
         self.stdout.write("outcomes and what costs beside inference")
         _outcomes(callers, router, until=until, seed=options["seed"])
         self.stdout.write("rules that stop what fails")
@@ -111,6 +120,8 @@ class Command(BaseCommand):
             model=company.USE_CASES[0].supplies[0].model,
             now=clock.now(),
         )
+        self.stdout.write("months that are closed")
+        close_months(**closing, say=self.stdout.write)
         installation.write_secret(installation.DEMO_KEY, secret)
         self.stdout.write(f"{count} usage records, {LIVE_CALLS} live calls")
 

@@ -29,9 +29,11 @@ from ledger.facade import (
     last_syncs,
     list_imports,
     list_invoices,
+    list_periods,
     list_rejects,
     position_of,
     reconcile_invoice,
+    reconcile_invoices,
     rejects_csv,
     run_import,
     stream_rejects,
@@ -59,6 +61,7 @@ from reports.core.headline import Headline, Progress
 from reports.core.plan import Stance, Variance
 from reports.core.table import Table
 from reports.core.unit_economics import Interval, Margin, UnitCost, Verdict
+from reports.core.volume_rows import RowProblem, VolumeLine, VolumeRows, parse_volumes
 from reports.exports.csv import to_csv
 from reports.exports.json import to_json
 from reports.exports.tables import EXPORTS, build_table
@@ -79,6 +82,7 @@ from reports.operations.cost_changes import (
     register_cost_changes,
 )
 from reports.operations.count_costs import count_costs, recount_costs
+from reports.operations.record_drivers import VolumeDraft, VolumeResult, record_drivers
 from reports.operations.record_outcomes import (
     OutcomeDraft,
     OutcomeReport,
@@ -105,6 +109,8 @@ from reports.queries.close_checklist import (
     read_status,
 )
 from reports.queries.cost_page import COST_GRAMMAR, CaseCost, CostPage, get_cost_page
+from reports.queries.driver_page import DriverLine, DriversPage, get_drivers_page
+from reports.queries.driver_volumes import VolumeRow, list_driver_names, list_volume_rows
 from reports.queries.envelope_burn import Burn, get_burn
 from reports.queries.outcome_list import (
     AmountRow,
@@ -166,9 +172,11 @@ __all__ = [
     "last_syncs",
     "list_imports",
     "list_invoices",
+    "list_periods",
     "list_rejects",
     "position_of",
     "reconcile_invoice",
+    "reconcile_invoices",
     "rejects_csv",
     "run_import",
     "stream_rejects",
@@ -190,6 +198,19 @@ __all__ = [
     "list_period_states",
     "read_checklist",
     "read_status",
+    "RowProblem",
+    "VolumeDraft",
+    "VolumeLine",
+    "VolumeResult",
+    "VolumeRow",
+    "VolumeRows",
+    "DriverLine",
+    "DriversPage",
+    "get_drivers_page",
+    "list_driver_names",
+    "list_volume_rows",
+    "parse_volumes",
+    "record_drivers",
     "COST_GRAMMAR",
     "CaseCost",
     "CostPage",

@@ -39,32 +39,39 @@ class Method(StrEnum):
     FIXED = "fixed"
     """Parts per million per use case, stated in the rule."""
     BY_DRIVER = "by_driver"
-    """Confirmed outcomes of the month."""
+    """Units of the driver that the rule names; confirmed outcomes when it names none."""
 
 
 STATED_WEIGHTS: Final = frozenset({Method.BY_HEADCOUNT, Method.FIXED})
 _NONE: Final[Mapping[int, int]] = MappingProxyType({})
+_NO_VOLUMES: Final[Mapping[str, Mapping[int, int]]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """How is one component shared out?
 
-    Shape: `weights` use case number to heads (BY_HEADCOUNT) or parts per million (FIXED).
+    Shape: `weights` use case number to heads (BY_HEADCOUNT) or parts per million (FIXED);
+    `driver` whose volumes weigh (BY_DRIVER), empty = confirmed outcomes.
     """
 
     method: Method
     weights: Mapping[int, int] = field(default_factory=lambda: _NONE)
+    driver: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
-    """By what can be measured, per use case number? Key 0 = what nobody answers for."""
+    """By what can be measured, per use case number? Key 0 = what nobody answers for.
+
+    Shape: `volumes` driver to units by use case number.
+    """
 
     tokens: Mapping[int, int]
     calls: Mapping[int, int]
     direct_cost: Mapping[int, Nanos]
     outcomes: Mapping[int, int]
+    volumes: Mapping[str, Mapping[int, int]] = field(default_factory=lambda: _NO_VOLUMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,8 @@ class Share:
 def find_rule_problem(rule: Rule) -> str:
     """What is wrong with this rule, in one sentence? Empty when it is right."""
     wanted = rule.method in STATED_WEIGHTS
+    if rule.driver and rule.method is not Method.BY_DRIVER:
+        return "Only a rule by driver names a driver."
     if wanted and not rule.weights:
         return "This method needs a weight for at least one use case."
     if not wanted and rule.weights:
@@ -107,6 +116,8 @@ def weights_of(rule: Rule, measures: Measures) -> dict[int, int]:
             found = measures.direct_cost
         case Method.BY_DRIVER:
             found = measures.outcomes
+            if rule.driver:
+                found = measures.volumes.get(rule.driver, _NONE)
         case Method.BY_HEADCOUNT | Method.FIXED:
             found = rule.weights
     weights = {number: weight for number, weight in found.items() if weight > 0}

@@ -23,6 +23,7 @@ from reports.exports.cost_tables import (
     unit_table,
     value_table,
 )
+from reports.exports.driver_tables import driver_table
 from reports.exports.price_tables import (
     commitment_table,
     fx_table,
@@ -328,6 +329,7 @@ EXPORTS: Final[Mapping[str, Export]] = MappingProxyType(
         "cost/use-cases": Export(case_table, COST_GRAMMAR, Action.READ_SPEND),
         "cost/amounts": Export(amount_table, COST_GRAMMAR, Action.READ_SPEND),
         "cost/rules": Export(rule_table, COST_GRAMMAR, Action.READ_SPEND),
+        "cost/drivers": Export(driver_table, COST_GRAMMAR, Action.READ_SPEND),
         "cost/outcomes": Export(unit_table, COST_GRAMMAR, Action.READ_SPEND),
         "cost/outcomes/values": Export(value_table, COST_GRAMMAR, Action.READ_SPEND),
         "prices": Export(price_table, policies.PRICE_GRAMMAR, Action.READ_SPEND),

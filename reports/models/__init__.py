@@ -8,6 +8,7 @@ from reports.models.cost import (
     CostCount,
     RunCost,
 )
+from reports.models.driver import DriverVolume
 from reports.models.outcome import Outcome, OutcomeValue, UnitMonth
 from reports.models.plan import PlanLine
 
@@ -19,6 +20,7 @@ APPEND_ONLY = (
     "reports_outcome",
     "reports_outcome_value",
     "reports_unit_month",
+    "reports_driver_volume",
 )
 """Tables on which the application's database role may only SELECT and INSERT."""
 
@@ -37,6 +39,7 @@ __all__ = [
     "ComponentAmount",
     "CostCell",
     "CostCount",
+    "DriverVolume",
     "Outcome",
     "OutcomeValue",
     "PlanLine",

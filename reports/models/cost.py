@@ -14,6 +14,7 @@ class ComponentAmount(models.Model):
     Units: `amount_nanos` nanos of the ledger's currency; 0 says there was nothing, null takes
     an earlier statement back. `month` the first day of a month in the ledger's zone. `use_case`
     0 = an amount of the company that a rule shares out. `coverage_ppm` how much is covered.
+    `inputs` what the amount was computed from, empty when it was stated as it is.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -25,6 +26,7 @@ class ComponentAmount(models.Model):
     basis = models.CharField(max_length=200)
     grade = models.CharField(max_length=16)
     coverage_ppm = models.IntegerField()
+    inputs = models.JSONField(default=dict)
     version = models.IntegerField()
     entered_at = models.DateTimeField()
     entered_by = models.CharField(max_length=64, help_text="public id of a person or key")
@@ -61,7 +63,8 @@ class ComponentAmount(models.Model):
 class AllocationRule(models.Model):
     """By what is a component shared out from this month on, and which two people said so?
 
-    Shape: `weights` use case number (as text) to heads or parts per million.
+    Shape: `weights` use case number (as text) to heads or parts per million; `driver` whose
+    volumes weigh, empty = confirmed outcomes.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -69,6 +72,7 @@ class AllocationRule(models.Model):
     version = models.IntegerField()
     method = models.CharField(max_length=32)
     weights = models.JSONField()
+    driver = models.CharField(max_length=64, default="")
     from_month = models.DateField()
     reason = models.CharField(max_length=400)
     entered_at = models.DateTimeField()

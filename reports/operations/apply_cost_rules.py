@@ -21,6 +21,7 @@ from policies import facade as policies
 from reports.core.allocation import PPM, STATED_WEIGHTS, Method, Rule, find_rule_problem
 from reports.core.cost_components import STATED
 from reports.models import AllocationRule, OutcomeValue
+from reports.queries.driver_volumes import list_driver_names
 from reports.queries.outcome_values import WINDOW_DAYS
 
 _LOCK_CLASS: Final = 7_121
@@ -33,12 +34,14 @@ _WEIGHT_MOST: Final = 1_000_000_000
 class RuleDraft:
     """By what shall a component be shared out, from which month on?
 
-    Shape: `weights` slug to heads, or to parts per million for fixed shares.
+    Shape: `weights` slug to heads, or to parts per million for fixed shares; `driver` whose
+    volumes weigh, empty = confirmed outcomes.
     """
 
     component: str
     method: Method
     weights: Mapping[int, int]
+    driver: str
     from_month: date
     reason: str
 
@@ -59,8 +62,8 @@ class ValueDraft:
 def parse_rule(change: Mapping[str, Any]) -> RuleDraft:
     """Which rule does this change ask for?
 
-    Shape: `component`, `method`, `weights` {slug: heads, or "0.25" for fixed}, `from` a month
-    "2026-11", `reason`.
+    Shape: `component`, `method`, `weights` {slug: heads, or "0.25" for fixed}, `driver` a name
+    for by_driver or nothing, `from` a month "2026-11", `reason`.
     Raises: ValidationFailed (`validation_failed`) with one error for each wrong part.
     """
     errors: list[FieldError] = []
@@ -70,6 +73,7 @@ def parse_rule(change: Mapping[str, Any]) -> RuleDraft:
         errors.append(FieldError("/component", "not_a_choice", message))
     method = _method(str(change.get("method", "")), errors)
     weights = _weights(change.get("weights") or {}, method, errors)
+    driver = _driver(str(change.get("driver") or "").strip(), method, errors)
     month = _month(str(change.get("from", "")), errors)
     reason = _reason(change, errors)
     if method is not None and not errors:
@@ -79,7 +83,12 @@ def parse_rule(change: Mapping[str, Any]) -> RuleDraft:
     if errors or method is None or month is None:
         raise ValidationFailed(errors=errors)
     return RuleDraft(
-        component=component, method=method, weights=weights, from_month=month, reason=reason
+        component=component,
+        method=method,
+        weights=weights,
+        driver=driver,
+        from_month=month,
+        reason=reason,
     )
 
 
@@ -139,22 +148,15 @@ def apply_allocation_rule(
         _lock()
         newest = _newest_rule(draft.component)
         weights = {str(number): weight for number, weight in sorted(draft.weights.items())}
-        if newest is not None and (newest.method, newest.weights, newest.from_month) == (
-            draft.method.value,
-            weights,
-            draft.from_month,
-        ):
+        asked = _draft_rule_text(draft, weights)
+        if newest is not None and _rule_text(newest) == asked:
             return newest
         version = newest.version + 1 if newest else 1
         uid = _change_entry(
             what=f"allocation_rule/{draft.component}",
             version=version,
             before=_rule_text(newest),
-            after={
-                "from": str(draft.from_month),
-                "method": draft.method.value,
-                "weights": weights,
-            },
+            after=asked,
             reason=draft.reason,
             people=(requested_by, approved_by),
             actor=actor,
@@ -165,6 +167,7 @@ def apply_allocation_rule(
             version=version,
             method=draft.method.value,
             weights=weights,
+            driver=draft.driver,
             from_month=draft.from_month,
             reason=draft.reason,
             entered_at=now,
@@ -243,7 +246,17 @@ def _newest_rule(component: str) -> AllocationRule | None:
 def _rule_text(row: AllocationRule | None) -> dict[str, object]:
     if row is None:
         return {}
-    return {"from": str(row.from_month), "method": row.method, "weights": row.weights}
+    said = {"from": str(row.from_month), "method": row.method, "weights": row.weights}
+    return said | ({"driver": row.driver} if row.driver else {})
+
+
+def _draft_rule_text(draft: RuleDraft, weights: Mapping[str, int]) -> dict[str, object]:
+    said = {
+        "from": str(draft.from_month),
+        "method": draft.method.value,
+        "weights": dict(weights),
+    }
+    return said | ({"driver": draft.driver} if draft.driver else {})
 
 
 def _value_text(row: OutcomeValue) -> dict[str, object]:
@@ -331,6 +344,20 @@ def _method(text: str, errors: list[FieldError]) -> Method | None:
     message = f"One of {', '.join(each.value for each in Method)}."
     errors.append(FieldError("/method", "not_a_choice", message))
     return None
+
+
+def _driver(name: str, method: Method | None, errors: list[FieldError]) -> str:
+    if not name:
+        return ""
+    known = list_driver_names()
+    if method is not Method.BY_DRIVER:
+        message = "Only a rule by driver names a driver."
+        errors.append(FieldError("/driver", "not_possible", message))
+    elif name not in known:
+        told = f"Told so far: {', '.join(known[:20])}." if known else "None was told so far."
+        message = f"No volume of this driver was ever told. {told}"
+        errors.append(FieldError("/driver", "unknown", message))
+    return name
 
 
 def _weights(stated: object, method: Method | None, errors: list[FieldError]) -> dict[int, int]:

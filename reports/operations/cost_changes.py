@@ -158,7 +158,7 @@ def _describe_rule(change: Change) -> policies.ChangeText:
     stands = ""
     if before is not None:
         weights = {int(number): int(weight) for number, weight in before.weights.items()}
-        stands = _method_text(before.method, weights, names)
+        stands = _method_text(before.method, weights, before.driver, names)
     return policies.ChangeText(
         title=f"{label}: shared out {_said(draft, names)} from {draft.from_month:%B %Y} on",
         rows=(
@@ -178,11 +178,15 @@ def _describe_rule(change: Change) -> policies.ChangeText:
 
 
 def _said(draft: RuleDraft, names: Mapping[int, str]) -> str:
-    return _method_text(draft.method.value, draft.weights, names)
+    return _method_text(draft.method.value, draft.weights, draft.driver, names)
 
 
-def _method_text(method: str, weights: Mapping[int, int], names: Mapping[int, str]) -> str:
+def _method_text(
+    method: str, weights: Mapping[int, int], driver: str, names: Mapping[int, str]
+) -> str:
     text = method.replace("_", " ")
+    if method == "by_driver":
+        return f"{text}: {driver or 'confirmed outcomes'}"
     if not weights:
         return text
     parts = [

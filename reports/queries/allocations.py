@@ -14,6 +14,7 @@ from reports.core.reporting_period import months_between
 from reports.models import AllocationLine
 from reports.queries.components import list_amounts, rule_of, rules_in_force, stated_sums
 from reports.queries.cost_cells import measures_of, read_counted
+from reports.queries.driver_volumes import sum_volumes
 
 NO_RULE = Rule(method=Method.DIRECT)
 """Without a rule nothing is shared: the amount is unallocated."""
@@ -85,6 +86,7 @@ def plan_allocation(*, month: date) -> AllocationPlan:
     measures = measures_of(
         read_counted(first=month, after=after),
         outcomes=count_successes(first=month, after=after),
+        volumes=sum_volumes(first=month, after=after),
     )
     wanted: dict[tuple[Component, int], tuple[Nanos, int]] = {}
     without: list[Component] = []

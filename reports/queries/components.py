@@ -62,7 +62,7 @@ def rules_in_force(*, month: date) -> Mapping[Component, AllocationRule]:
 def rule_of(row: AllocationRule) -> Rule:
     """Which rule does this row say?"""
     weights = {int(number): int(weight) for number, weight in row.weights.items()}
-    return Rule(method=Method(row.method), weights=weights)
+    return Rule(method=Method(row.method), weights=weights, driver=row.driver)
 
 
 def stated_sums(rows: Sequence[ComponentAmount]) -> Mapping[Component, Mapping[int, Nanos]]:

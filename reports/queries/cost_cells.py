@@ -104,8 +104,15 @@ def _component(row: ledger.CostRow) -> Component:
     )
 
 
-def measures_of(counted: CountedCosts, *, outcomes: Mapping[int, int]) -> Measures:
-    """By what can amounts of these days be shared out? `outcomes`: successes by use case."""
+def measures_of(
+    counted: CountedCosts,
+    *,
+    outcomes: Mapping[int, int],
+    volumes: Mapping[str, Mapping[int, int]],
+) -> Measures:
+    """By what can amounts of these days be shared out? `outcomes`: successes by use case;
+    `volumes`: units of each driver by use case.
+    """
     tokens: dict[int, int] = defaultdict(int)
     calls: dict[int, int] = defaultdict(int)
     direct: dict[int, Nanos] = defaultdict(int)
@@ -115,4 +122,6 @@ def measures_of(counted: CountedCosts, *, outcomes: Mapping[int, int]) -> Measur
             calls[cell.use_case] += cell.calls
         if cell.component is Component.DIRECT:
             direct[cell.use_case] += cell.nanos
-    return Measures(tokens=tokens, calls=calls, direct_cost=direct, outcomes=outcomes)
+    return Measures(
+        tokens=tokens, calls=calls, direct_cost=direct, outcomes=outcomes, volumes=volumes
+    )

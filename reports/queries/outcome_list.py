@@ -63,6 +63,7 @@ class RuleRow:
     version: int
     method: str
     weights: Mapping[str, int]
+    driver: str
     from_month: date
     reason: str
     entered_at: datetime
@@ -156,6 +157,7 @@ def list_rule_rows() -> list[RuleRow]:
             version=row.version,
             method=row.method,
             weights={called.of(int(n)): weight for n, weight in row.weights.items()},
+            driver=row.driver,
             from_month=row.from_month,
             reason=row.reason,
             entered_at=row.entered_at,

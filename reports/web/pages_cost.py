@@ -79,7 +79,8 @@ def state_amount(request: HttpRequest, *, caller: Caller, now: datetime) -> Http
 @page(Action.READ_SPEND)
 def ask_rule(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpResponse:
     """Asks for a rule of allocation; a second person decides."""
-    typed = _typed(request.POST, ("component", "method", "from", "weights", "reason"))
+    fields = ("component", "method", "driver", "from", "weights", "reason")
+    typed = _typed(request.POST, fields)
 
     def enter() -> str:
         change = {
@@ -87,6 +88,7 @@ def ask_rule(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpResp
             "method": typed["method"],
             "from": typed["from"],
             "weights": _weights(typed["weights"]),
+            **({"driver": typed["driver"]} if typed["driver"] else {}),
             "reason": typed["reason"],
         }
         return _asked(request.POST, "allocation.rule", change, typed, caller, now)

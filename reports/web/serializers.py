@@ -82,13 +82,15 @@ class ComponentsBody(_Body, kw_only=True):
 class RuleBody(_Body, kw_only=True):
     """By what shall a component be shared out, from which month on?
 
-    `weights` slug to people (by_headcount) or to a share such as "0.25" (fixed).
+    `weights` slug to people (by_headcount) or to a share such as "0.25" (fixed). `driver` the
+    name whose volumes weigh (by_driver); without one confirmed outcomes do.
     """
 
     component: f.Word
     method: f.Word
     reason: Reason
     weights: dict[str, str | int] = {}
+    driver: f.Word | None = None
     from_: Month = msgspec.field(name="from")
     request_id: f.Name | None = None
 
@@ -213,6 +215,7 @@ class RuleRead(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     method: str
     weights: dict[str, int]
+    driver: str | None
     from_: str = msgspec.field(name="from")
     reason: str
     entered_at: datetime
@@ -428,6 +431,7 @@ def rule_change(body: RuleBody) -> dict[str, Any]:
     """Which change does this body ask for?"""
     return {
         "component": body.component,
+        **({"driver": body.driver} if body.driver else {}),
         "from": body.from_,
         "method": body.method,
         "reason": body.reason,
@@ -497,6 +501,7 @@ def rule_read(row: facade.RuleRow) -> RuleRead:
         version=row.version,
         method=row.method,
         weights=dict(row.weights),
+        driver=row.driver or None,
         from_=f"{row.from_month:%Y-%m}",
         reason=row.reason,
         entered_at=row.entered_at,

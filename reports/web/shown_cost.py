@@ -29,7 +29,7 @@ METHODS = (
     ("by_direct_cost", "By direct cost"),
     ("by_headcount", "By headcount, stated below"),
     ("fixed", "Fixed shares, stated below"),
-    ("by_driver", "By driver: confirmed outcomes"),
+    ("by_driver", "By driver, chosen below"),
 )
 
 
@@ -60,7 +60,10 @@ def show_cost(
         "head": shown.Head(
             headline=page.headline,
             subline=page.detail,
-            actions=(shown.Action("Cost per outcome", reverse("cost-outcomes")),),
+            actions=(
+                shown.Action("Cost per outcome", reverse("cost-outcomes")),
+                shown.Action("Drivers", reverse("cost-drivers")),
+            ),
         ),
         "stamp": shown.Stamp(page.position.seq, page.position.at),
         "as_of": _as_of(view, page),
@@ -348,7 +351,7 @@ def _rule(row: facade.RuleRow, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "component": facade.ABOUT[facade.Component(row.component)].label,
         "version": row.version,
-        "method": row.method.replace("_", " "),
+        "method": _method(row),
         "weights": ", ".join(
             f"{slug} {_weight(row.method, weight)}" for slug, weight in row.weights.items()
         ),
@@ -357,6 +360,13 @@ def _rule(row: facade.RuleRow, names: Mapping[str, str]) -> dict[str, Any]:
         "people": _people(row, names),
         "at": row.entered_at,
     }
+
+
+def _method(row: facade.RuleRow) -> str:
+    text = row.method.replace("_", " ")
+    if row.method != facade.Method.BY_DRIVER:
+        return text
+    return f"{text}: {row.driver or 'confirmed outcomes'}"
 
 
 def _weight(method: str, weight: int) -> str:
@@ -392,6 +402,7 @@ def _forms(page: facade.CostPage, typed: Typed) -> dict[str, Any]:
         "components": [*stated, *others],
         "shared": stated,
         "methods": METHODS,
+        "drivers": facade.list_driver_names(),
         "grades": [each.value for each in facade.Grade],
         "use_cases": sorted(page.use_cases.items(), key=lambda each: each[1]),
         "amount": typed.values

@@ -8,6 +8,7 @@ from reports.web.api_costs import (
     CostComponents,
     OutcomeValues,
 )
+from reports.web.api_drivers import Drivers
 from reports.web.api_exports import export
 from reports.web.api_imports import ConfirmImport, Imports, OneImport
 from reports.web.api_invoices import BookInvoice, Invoices, OneInvoice
@@ -23,6 +24,7 @@ from reports.web.pages_cost import (
     outcomes,
     state_amount,
 )
+from reports.web.pages_drivers import drivers
 from reports.web.pages_imports import (
     confirm,
     discard,
@@ -46,6 +48,7 @@ urlpatterns = [
     path("cost/amounts/", state_amount, name="cost-amount"),
     path("cost/rules/", ask_rule, name="cost-rule"),
     path("cost/allocations/", ask_allocation, name="cost-allocate"),
+    path("cost/drivers/", drivers, name="cost-drivers"),
     path("cost/outcomes/", outcomes, name="cost-outcomes"),
     path("cost/outcomes/values/", ask_value, name="cost-value"),
     path("search/", search, name="search"),
@@ -70,13 +73,14 @@ urlpatterns = [
     path("api/v1/periods", Periods.as_view(), name="api-periods"),
     path("api/v1/periods/<str:period>:close", ClosePeriod.as_view(), name="api-period-close"),
     path("api/v1/periods/<str:period>", OnePeriod.as_view(), name="api-period"),
+    path("api/v1/drivers", Drivers.as_view(), name="api-drivers"),
     path("api/v1/outcomes", Outcomes.as_view(), name="api-outcomes"),
     path("api/v1/outcome-values", OutcomeValues.as_view(), name="api-outcome-values"),
     path("api/v1/cost-components", CostComponents.as_view(), name="api-cost-components"),
     path("api/v1/allocation-rules", AllocationRules.as_view(), name="api-allocation-rules"),
     path("api/v1/allocations", Allocations.as_view(), name="api-allocations"),
     re_path(
-        r"^(?P<screen>use-cases|cost|cost/use-cases|cost/amounts|cost/rules|cost/outcomes"
+        r"^(?P<screen>use-cases|cost|cost/use-cases|cost/amounts|cost/rules|cost/drivers|cost/outcomes"
         r"|cost/outcomes/values|envelopes|ledger|policies/decisions"
         r"|prices|prices/quarantine|prices/proposals|fx-rates|commitments)\.(?P<form>csv|xlsx|json)$",
         export,

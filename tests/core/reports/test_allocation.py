@@ -42,6 +42,7 @@ def measures(draw):
         calls=draw(WEIGHTS),
         direct_cost=draw(WEIGHTS),
         outcomes=draw(WEIGHTS),
+        volumes={"tickets": draw(WEIGHTS)},
     )
 
 
@@ -53,6 +54,8 @@ def rules(draw):
     if method is Method.FIXED:
         numbers = draw(st.lists(st.integers(1, 40), min_size=1, max_size=8, unique=True))
         return Rule(method=method, weights=dict.fromkeys(numbers, PPM // len(numbers) // 2))
+    if method is Method.BY_DRIVER:
+        return Rule(method=method, driver=draw(st.sampled_from(["", "tickets", "seats"])))
     return Rule(method=method)
 
 
@@ -104,6 +107,24 @@ def test_what_no_rule_places_is_a_line_of_its_own():
     )
     heads = Rule(method=Method.BY_HEADCOUNT, weights={1: 3, 2: 1})
     assert allocate(8, heads, nothing) == (Share(1, 6), Share(2, 2))
+
+
+def test_a_driver_shares_by_its_own_volumes_and_outcomes_are_used_without_one():
+    measured = Measures(
+        tokens={},
+        calls={},
+        direct_cost={},
+        outcomes={3: 1, 5: 1},
+        volumes={"seats": {3: 3, 5: 1}},
+    )
+    by_seats = Rule(method=Method.BY_DRIVER, driver="seats")
+    assert allocate(100, by_seats, measured) == (Share(3, 75), Share(5, 25))
+    assert allocate(100, Rule(method=Method.BY_DRIVER), measured) == (
+        Share(3, 50),
+        Share(5, 50),
+    )
+    never_told = Rule(method=Method.BY_DRIVER, driver="tickets")
+    assert allocate(100, never_told, measured) == (Share(UNALLOCATED, 100),)
 
 
 def test_spend_of_nobody_carries_its_share_and_is_seen():

@@ -78,6 +78,17 @@ def test_full_cost_of_all_use_cases_is_the_total_of_a_random_ledger(company, see
         company.state(component.value, draw.randrange(10**12), use_case=draw.choice(SLUGS))
         if draw.random() < 0.8:
             company.rule(component.value, draw.choice(methods))
+    reports.record_drivers(
+        drafts=[
+            reports.VolumeDraft(
+                use_case=slug, driver="tickets", period="2026-10", volume=draw.randrange(10**6)
+            )
+            for slug in SLUGS
+        ],
+        actor=company.finops,
+        now=NOW,
+    )
+    company.rule("gateway", "by_driver", driver="tickets")
     company.rule("platform", "by_headcount", weights={"support": 7, "claims": 3})
     company.rule("tools", "fixed", weights={"support": "0.333333", "sandbox": "0.111111"})
     company.count()

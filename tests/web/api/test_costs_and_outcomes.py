@@ -169,3 +169,46 @@ def test_nothing_of_it_ever_keeps_a_prompt(script):
             " WHERE position('SECRET-PROMPT' in encode(body, 'escape')) > 0"
         )
         assert cursor.fetchone()[0] == 0
+
+
+VOLUME = {"use_case": "support-assistant", "driver": "tickets", "period": "2026-10", "volume": 9}
+
+
+def test_volumes_of_a_driver_are_told_by_json_and_by_csv(script):
+    router = script()
+    first = router.post("drivers", VOLUME)
+    assert first.status_code == 200, first.content
+    assert first.json()["items"][0]["status"] == "recorded"
+    rows = "support-assistant,tickets,2026-10,9\nsupport-assistant,tickets,2026-09-30,4\n"
+    told = router.post("drivers", rows.encode(), content_type="text/csv").json()
+    assert (told["recorded"], told["replayed"]) == (1, 1)
+    assert told["items"][0]["entry_id"] == first.json()["items"][0]["entry_id"]
+    changed = router.post("drivers", {**VOLUME, "volume": 10})
+    assert (changed.status_code, problem(changed)["code"]) == (409, "idempotency_mismatch")
+    listed = script(Role.VIEWER).get("drivers", {"driver": "tickets", "limit": 1}).json()
+    assert listed["items"][0]["period"] == "2026-09-30"
+    assert listed["next"]
+    assert kinds(20) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [[], 7, b"{", [VOLUME, "x"], {**VOLUME, "volume": "9"}, {**VOLUME, "period": "soon"}],
+)
+def test_what_is_no_volume_is_a_problem_and_writes_nothing(script, body):
+    before = kinds(20)
+    answer = script().post("drivers", body)
+    assert answer.status_code in (400, 422)
+    problem(answer)
+    assert kinds(20) == before
+
+
+def test_a_file_of_volumes_names_its_wrong_rows(script):
+    answer = script().post(
+        "drivers", b"support-assistant,tickets,2026-08,5\nx,y\n", content_type="text/csv"
+    )
+    assert answer.status_code == 422
+    assert problem(answer)["errors"][0]["message"].startswith("Row 2: A row has")
+    narrow = script(use_cases=("contract-review",))
+    assert narrow.post("drivers", VOLUME).status_code == 422
+    assert narrow.get("drivers").json()["items"] == []

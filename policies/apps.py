@@ -22,6 +22,7 @@ class PoliciesConfig(AppConfig):
         facade.register_kill_kinds()
         facade.register_price_kinds()
         facade.register_envelope_kinds()
+        facade.register_use_case_kinds()
         facade.register_policy_kind()
         facade.register_access_kinds()
         facade.register_signed_change()

@@ -62,6 +62,7 @@ from policies.core.approvals import (
     Weight,
 )
 from policies.core.drafts import (
+    ApprovedModel,
     EnvelopeChange,
     EnvelopeDraft,
     UseCaseChange,
@@ -94,6 +95,7 @@ from policies.operations.ask_envelope import (
     can_ask,
     end_raises,
 )
+from policies.operations.ask_use_case import ask_use_case_change
 from policies.operations.authorize import authorize, dry_run
 from policies.operations.book_commitments import book_commitments
 from policies.operations.change_alert_rule import (
@@ -209,6 +211,7 @@ from policies.operations.teller.opening import open_teller
 from policies.operations.teller.teller import Teller
 from policies.operations.teller.tending import Rounds, close_teller
 from policies.operations.token_keys import forget_keys
+from policies.operations.use_case_kinds import register_use_case_kinds
 from policies.operations.watch_balances import watch_balances
 from policies.operations.weigh_changes import weigh_changes
 from policies.operations.wind_down import wind_down
@@ -447,6 +450,9 @@ __all__ = [
     "ask_envelope",
     "ask_envelope_change",
     "ask_envelopes",
+    "ask_use_case_change",
+    "register_use_case_kinds",
+    "ApprovedModel",
     "ask_top_up",
     "can_ask",
     "end_raises",

@@ -103,6 +103,8 @@ RULES: Final[Mapping[str, ApprovalRule]] = MappingProxyType(
         "envelope.loosen": _MONEY,
         "envelope.confirm": _AFTERWARDS,
         "envelope.restore": _RESTORE,
+        "use_case.restore": _RESTORE,
+        "use_case.confirm": _AFTERWARDS,
         "kill.create": _KILL,
         "kill.loosen": _KILL,
         "kill.override": _KILL,

@@ -11,7 +11,11 @@ from o10.wire.reasons import Reason
 from o10.wire.requests import Authorize
 from policies.core import estimate, levers
 from policies.core.question import Question, model_of
-from policies.core.snapshot import EnvelopeRule, Place, UseCaseRule
+from policies.core.rules import EnvelopeRule, ModelRule, UseCaseRule
+from policies.core.snapshot import Place
+
+_NAMED_MOST = 5
+"""Approved models that a denial names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,37 @@ def _killed(case: Case) -> str | None:
     return levers.told(rule.levers)
 
 
+def _model_not_approved(case: Case) -> str | None:
+    rule = case.known_rule
+    if rule.models is None or _approvals(case):
+        return None
+    names = ", ".join(model.name for model in rule.models[:_NAMED_MOST]) or "none"
+    return f"{_model_meant(case)} is not approved for {rule.name}; approved: {names}."
+
+
+def _approval_expired(case: Case) -> str | None:
+    rule, now = case.known_rule, case.question.now
+    if rule.models is None:
+        return None
+    ends = [model.until for model in _approvals(case)]
+    if not ends or any(until is None or now < until for until in ends):
+        return None
+    last = max(until for until in ends if until is not None)
+    return f"{_model_meant(case)} was approved for {rule.name} until {last:%Y-%m-%d %H:%M} UTC."
+
+
+def _approvals(case: Case) -> list[ModelRule]:
+    """Those that name the model asked for, or the offer that would serve it."""
+    price = case.question.price
+    names = {_model_meant(case)} if price is None else {price.model, price.offer}
+    return [model for model in case.known_rule.models or () if model.name in names]
+
+
+def _model_meant(case: Case) -> str:
+    price = case.question.price
+    return price.offer if price else model_of(case.request, case.rule) or "No model"
+
+
 def _input_over_cap(case: Case) -> str | None:
     price = case.question.price
     limits = [case.known_rule.max_input_tokens, price.context_tokens if price else None]
@@ -169,6 +204,8 @@ CHECKS: tuple[tuple[Reason, Callable[[Case], str | None]], ...] = (
     (Reason.EMERGENCY_STOP, _stopped),
     (Reason.USE_CASE_SUNSET, _sunset),
     (Reason.KILL_CRITERION_ACTIVE, _killed),
+    (Reason.MODEL_NOT_APPROVED, _model_not_approved),
+    (Reason.APPROVAL_EXPIRED, _approval_expired),
     (Reason.INPUT_TOKENS_OVER_CAP, _input_over_cap),
     (Reason.PRICE_UNKNOWN, _price_unknown),
     (Reason.PRICE_STALE, _price_stale),

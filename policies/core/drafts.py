@@ -51,6 +51,18 @@ class UseCaseDraft(msgspec.Struct, frozen=True, kw_only=True):
     may_pin: bool = True
 
 
+class ApprovedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """Which model (`gpt-4o`) or offer (`openai/gpt-4o`) may a use case spend on, until when?
+
+    `evidence` is what supported it, `approval` the request by which others agreed.
+    """
+
+    name: str
+    until: datetime | None = None
+    evidence: str = ""
+    approval: str = ""
+
+
 class UseCaseChange(msgspec.Struct, frozen=True, kw_only=True):
     """What shall change? UNSET stays as it is."""
 
@@ -69,6 +81,7 @@ class UseCaseChange(msgspec.Struct, frozen=True, kw_only=True):
     may_write_cache: bool | UnsetType = UNSET
     strict_prices: bool | UnsetType = UNSET
     may_pin: bool | UnsetType = UNSET
+    approved_models: tuple[ApprovedModel, ...] | None | UnsetType = UNSET
     reason: str = ""
 
 

@@ -104,10 +104,12 @@ def text_of(rule: UseCaseRule | EnvelopeRule) -> bytes:
     names = _USE_CASE_NAMES if isinstance(rule, UseCaseRule) else _ENVELOPE_NAMES
     said = {name: getattr(rule, name) for name in names}
     if isinstance(rule, UseCaseRule):
-        # Unsaid where there are none: rules from before there were levers keep their bytes.
-        levers = said.pop("levers")
+        # Unsaid where there are none: rules from before there were any keep their bytes.
+        levers, models = said.pop("levers"), said.pop("models")
         if levers:
             said["levers"] = [asdict(lever) for lever in levers]
+        if models is not None:
+            said["models"] = [asdict(model) for model in models]
     return _canonical(said).encode()
 
 

@@ -38,10 +38,19 @@ class LeverRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRule:
+    """Which model, or which offer of one (`venue/model`), was approved, and until when?"""
+
+    name: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UseCaseRule:
     """Which rules hold for the calls of one use case? Units: tokens; nanos.
 
     `levers` of tripped kill criteria, in the order of their criteria; mostly there are none.
+    `models` None = every model that has a price; else those that were approved, and no other.
     """
 
     id: int
@@ -63,6 +72,7 @@ class UseCaseRule:
     strict_prices: bool
     may_pin: bool
     levers: tuple[LeverRule, ...] = ()
+    models: tuple[ModelRule, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

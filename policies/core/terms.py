@@ -51,6 +51,9 @@ def terms_of(case: Case) -> Terms | None:
         return None
     if Mode(rule.mode) is not Mode.ENFORCE or rule.fit_output or rule.levers:
         return None
+    if any(model.until is not None for model in rule.models or ()):
+        # Whether it is still approved, the clock says anew for every call.
+        return None
     if any(check(case) is not None for _, check in CHECKS):
         return None
     top = estimate.ceiling(rates=price.rates, may_write_cache=rule.may_write_cache)

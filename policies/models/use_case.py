@@ -26,6 +26,7 @@ class UseCase(models.Model):
 
     Units: `fail_open_cap_nanos` per key and hour; tokens where a name ends in `_tokens`. A
     null in `max_input_tokens` means that only the model's own limit holds.
+    `approved_models` is a list of {name, until, evidence, approval}; approvals add to it.
     """
 
     MODES = ("observe", "shadow", "enforce")
@@ -58,6 +59,9 @@ class UseCase(models.Model):
     may_write_cache = models.BooleanField(default=False)
     strict_prices = models.BooleanField(default=False)
     may_pin = models.BooleanField(default=True)
+    approved_models = models.JSONField(
+        null=True, help_text="approved models or offers, by name; null = all that have a price"
+    )
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 

@@ -22,6 +22,7 @@ from o10.kernel import ids
 from o10.kernel.errors import Conflict, NotFound
 from policies.core.drafts import UseCaseChange, UseCaseDraft, check_use_case
 from policies.models import Department, UseCase
+from policies.operations.change_envelope import Approved
 from policies.operations.publish_policy import lock_governance, publish_policy
 from policies.operations.questions import actor_number
 from policies.queries.snapshot_rows import Touched
@@ -84,15 +85,25 @@ def create_use_case(
 
 
 def change_use_case(
-    *, slug: str, change: UseCaseChange, actor: Caller, now: datetime, key: str = ""
+    *,
+    slug: str,
+    change: UseCaseChange,
+    actor: Caller,
+    now: datetime,
+    key: str = "",
+    approved: Approved | None = None,
+    may: bool = False,
 ) -> UseCaseView:
     """How do the rules of this use case read from now on? The next call obeys them.
 
+    Doors call `ask_use_case_change`. `approved` says who asked and who agreed; then, or where
+    the caller has looked at the role (`may`), it is not looked at again.
     Raises: Forbidden; ValidationFailed; NotFound (`not_found`); IdempotencyMismatch.
     Locks: the key, governance.
     """
-    check(caller=actor, action=Action.CHANGE_USE_CASE)
-    check_see_use_case(caller=actor, slug=slug)
+    if approved is None and not may:
+        check(caller=actor, action=Action.CHANGE_USE_CASE)
+        check_see_use_case(caller=actor, slug=slug)
     check_use_case(change)
 
     def run(uid: UUID) -> Sequence[ledger.Draft]:
@@ -108,6 +119,7 @@ def change_use_case(
             now=now,
             uid=uid,
             touched=Touched(use_cases=(row.id,)),
+            approval=approved.body if approved else None,
         )
         if not published:
             raise NothingChanges(slug=slug)
@@ -177,8 +189,10 @@ def _change(slug: str, change: UseCaseChange, now: datetime) -> UseCase:
         raise NotFound(kind="use_case", id=slug)
     for name in change.__struct_fields__:
         value = getattr(change, name)
-        if value is not msgspec.UNSET and name != "reason":
-            setattr(row, name, value)
+        if value is msgspec.UNSET or name == "reason":
+            continue
+        plain = value if name != "approved_models" else msgspec.to_builtins(value)
+        setattr(row, name, plain)
     row.updated_at = now
     row.save()
     return row

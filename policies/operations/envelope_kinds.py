@@ -18,8 +18,8 @@ from policies.core.approvals import Weight
 from policies.core.drafts import EnvelopeChange, EnvelopeDraft
 from policies.core.envelope_changes import Limits
 from policies.models import Envelope, EnvelopeBalance, TemporaryRaise
+from policies.operations.approved import approved_by
 from policies.operations.change_envelope import (
-    Approved,
     change_envelope,
     check_possible,
     find_envelope,
@@ -91,12 +91,6 @@ def limits_of(row: Envelope) -> Limits:
         end_at=row.end_at,
         state=row.state,
     )
-
-
-def approved_by(approval: ApprovalView) -> Approved:
-    """Who asked and who agreed, for the documents of what is changed?"""
-    checkers = tuple(party.id for party in approval.approved_by)
-    return Approved(approval.id, approval.maker.id, checkers)
 
 
 def register_envelope_kinds() -> None:

@@ -6,7 +6,9 @@ whole policy stands in a version again as soon as the changes since weigh half o
 reading a policy never costs much more than the policy.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -50,9 +52,11 @@ def publish_policy(
     now: datetime,
     uid: UUID | None = None,
     touched: Touched | None = None,
+    approval: Mapping[str, Any] | None = None,
 ) -> tuple[ledger.Draft, ...]:
     """Which entry says what is in force from now on? None when the rules are the same.
 
+    `approval` names the request by which it was agreed to, where it was.
     `uid` names the entry where it is the one that an idempotency key claimed. `touched` names
     the rows that the caller changed; without it all rows are compared.
     Run inside the transaction of the change, under `lock_governance`; append the drafts there.
@@ -88,6 +92,7 @@ def publish_policy(
         "after": snapshot.hash,
         "actor": actor,
         "reason": reason,
+        **({"approval": dict(approval)} if approval else {}),
     }
     return (_draft(uid, version, actor_id, document, now),)
 

@@ -21,6 +21,7 @@ from o10.kernel import figures
 from o10.kernel.errors import Conflict, FieldError, ValidationFailed
 from policies.core.approvals import ApprovalPolicy, Tier, check_policy
 from policies.models import ApprovalPolicyVersion
+from policies.operations.approved import approved_by
 from policies.operations.change_envelope import Approved
 from policies.operations.change_kinds import (
     Applied,
@@ -31,7 +32,6 @@ from policies.operations.change_kinds import (
     EffectRow,
     register,
 )
-from policies.operations.envelope_kinds import approved_by
 from policies.operations.propose_change import propose_change
 from policies.operations.questions import actor_number
 from policies.queries.approval_policy import ApprovalPolicyView, approval_policy

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 from django.db import connection
 
-from policies.core.rules import LeverRule
+from policies.core.rules import LeverRule, ModelRule
 from policies.core.snapshot import EnvelopeRule, PolicyRows, UseCaseRule
 from policies.models import Envelope
 
@@ -22,7 +22,7 @@ SELECT u.id, u.slug, u.name, u.department_id AS department,
     d.slug AS department_slug, u.mode, u.state, u.starts_at,
     u.fail_mode, u.floor_class, u.default_model, u.default_max_output_tokens,
     u.max_input_tokens, u.fit_output, u.may_write_cache, u.strict_prices, u.may_pin,
-    k.levers::text AS levers
+    u.approved_models::text AS models, k.levers::text AS levers
 FROM policies_use_case u JOIN policies_department d ON d.id = u.department_id
 LEFT JOIN LATERAL (
     SELECT json_agg(json_build_object(
@@ -43,6 +43,7 @@ SELECT id, public, name, root, parent_id AS parent, scope_kind, slug,
 FROM policies_envelope
 """
 _LEVERS = msgspec.json.Decoder(tuple[LeverRule, ...])
+_MODELS = msgspec.json.Decoder(tuple[ModelRule, ...])
 _Rule = TypeVar("_Rule")
 
 
@@ -114,9 +115,10 @@ def _some_at_once(cursor: Any) -> Iterator[tuple[Any, ...]]:
         yield from rows
 
 
-def _use_case(levers: str | None, **row: Any) -> UseCaseRule:
+def _use_case(levers: str | None, models: str | None, **row: Any) -> UseCaseRule:
     acting = () if levers is None else _LEVERS.decode(levers)
-    return UseCaseRule(p50_output_tokens=None, levers=acting, **row)
+    approved = None if models is None else _MODELS.decode(models)
+    return UseCaseRule(p50_output_tokens=None, levers=acting, models=approved, **row)
 
 
 def _envelope(fiscal: str | None, soft_thresholds_ppm: list[int], **row: Any) -> EnvelopeRule:

@@ -8,13 +8,17 @@ from django.db.models import Sum
 
 from o10.kernel.errors import NotFound
 from o10.kernel.money import amount_text
+from policies.core.drafts import ApprovedModel
 from policies.models import Reservation, UseCase
 from policies.queries.current_policy import current_policy
 from policies.queries.envelopes import LIMIT_MOST, AsOf, ledger_position
 
 
 class UseCaseView(msgspec.Struct, frozen=True, kw_only=True):
-    """What does one use case say? Units: tokens; `fail_open_cap` per key and hour."""
+    """What does one use case say? Units: tokens; `fail_open_cap` per key and hour.
+
+    `approved_models` null = every model that has a price may be used.
+    """
 
     id: str
     slug: str
@@ -34,6 +38,7 @@ class UseCaseView(msgspec.Struct, frozen=True, kw_only=True):
     may_write_cache: bool
     strict_prices: bool
     may_pin: bool
+    approved_models: tuple[ApprovedModel, ...] | None
     policy_version: int
 
 
@@ -112,5 +117,8 @@ def _view(row: UseCase, version: int) -> UseCaseView:
         may_write_cache=row.may_write_cache,
         strict_prices=row.strict_prices,
         may_pin=row.may_pin,
+        approved_models=None
+        if row.approved_models is None
+        else tuple(msgspec.convert(each, ApprovedModel) for each in row.approved_models),
         policy_version=version,
     )

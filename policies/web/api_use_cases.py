@@ -13,7 +13,7 @@ from o10.access.doors import JSON, KEYED, PAGED, Operation
 from o10.access.queries import find_person_by_email
 from o10.access.rest import caller_of
 from o10.access.roles import Action
-from o10.access.views import Door, answer, limit_of, query_of
+from o10.access.views import Awaits, Door, answer, awaits, limit_of, query_of
 from o10.kernel import clock
 from policies import facade
 from policies.web.serializers import (
@@ -69,10 +69,11 @@ class OneUseCase(Door):
     operations: ClassVar = {
         "GET": Operation(action=Action.READ_SPEND, gives={JSON: facade.UseCaseView}),
         "PATCH": Operation(
-            action=Action.CHANGE_USE_CASE,
+            action=Action.FREEZE_ENVELOPE,
             takes={JSON: UseCaseChangeBody},
             gives={JSON: facade.UseCaseView},
             headers=KEYED,
+            waits=Awaits,
         ),
     }
 
@@ -83,16 +84,18 @@ class OneUseCase(Door):
         return answer(facade.get_use_case(slug=slug))
 
     def patch(self, request: Request, slug: str) -> HttpResponse:
-        """Changes its rules; the next call obeys them."""
+        """Changes its rules; what makes them cost more waits for other people (202)."""
         body = self.parse(request, UseCaseChangeBody)
         key = idempotency_key_of(request.META, request_id=body.request_id)
-        view = facade.change_use_case(
+        view = facade.ask_use_case_change(
             slug=slug,
             change=use_case_change(body, owner=_owner_or_unset(body.owner)),
             actor=caller_of(request),
             now=clock.now(),
             key=key or "",
         )
+        if isinstance(view, facade.ApprovalView):
+            return awaits(view.id, view.needs)
         return answer(view)
 
 

@@ -21,6 +21,7 @@ PPM = 1_000_000
 BATCH_MOST = facade.BATCH_MOST
 _MOST_THRESHOLDS = 10
 _THRESHOLD_DECIMALS = 6
+_MOST_MODELS = 100
 
 Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)")]
 Day = Annotated[str, Meta(min_length=10, max_length=40, pattern=r"^[0-9T:.Z+-]+$(?!\n)")]
@@ -72,8 +73,20 @@ class UseCaseBody(_Body, kw_only=True):
     request_id: f.Name | None = None
 
 
+class ApprovedModelBody(_Body, kw_only=True):
+    """Which model (`gpt-4o`) or offer (`openai/gpt-4o`) shall be approved, until when?"""
+
+    name: f.Name
+    until: Day | None = None
+    evidence: Note = ""
+
+
 class UseCaseChangeBody(_Body, kw_only=True):
-    """What shall change in a use case? What is left out stays."""
+    """What shall change in a use case? What is left out stays.
+
+    `mode` enforce, `state` active and a model more wait for other people. `approved_models` is
+    the whole list; null = every model that has a price.
+    """
 
     name: Title | UnsetType = UNSET
     owner: f.Word | UnsetType = UNSET
@@ -86,6 +99,9 @@ class UseCaseChangeBody(_Body, kw_only=True):
     fit_output: bool | UnsetType = UNSET
     may_write_cache: bool | UnsetType = UNSET
     strict_prices: bool | UnsetType = UNSET
+    approved_models: (
+        Annotated[list[ApprovedModelBody], Meta(max_length=_MOST_MODELS)] | None | UnsetType
+    ) = UNSET
     reason: Note = ""
     request_id: f.Name | None = None
 
@@ -193,7 +209,23 @@ def use_case_change(body: UseCaseChangeBody, *, owner: str | UnsetType) -> facad
         fit_output=body.fit_output,
         may_write_cache=body.may_write_cache,
         strict_prices=body.strict_prices,
+        approved_models=_approved_models(body.approved_models),
         reason=body.reason,
+    )
+
+
+def _approved_models(
+    stated: list[ApprovedModelBody] | None | UnsetType,
+) -> tuple[facade.ApprovedModel, ...] | None | UnsetType:
+    if stated is None or isinstance(stated, UnsetType):
+        return stated
+    return tuple(
+        facade.ApprovedModel(
+            name=each.name,
+            until=_instant(each.until, "UTC", at=f"/approved_models/{place}/until"),
+            evidence=each.evidence,
+        )
+        for place, each in enumerate(stated)
     )
 
 

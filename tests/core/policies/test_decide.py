@@ -14,7 +14,7 @@ from o10.wire.reasons import Effect, Reason
 from policies.core.checks import CHECKS
 from policies.core.decide import ALWAYS_ENFORCED, decide
 from policies.core.record import content_hash, decision_record
-from policies.core.rules import LeverRule
+from policies.core.rules import LeverRule, ModelRule
 from policies.core.snapshot import Place
 
 from .rules import (
@@ -78,6 +78,11 @@ CASES = [
             ),
             "step": 3,
         },
+    ),
+    (Reason.MODEL_NOT_APPROVED, {"use_case": make_use_case(models=())}),
+    (
+        Reason.APPROVAL_EXPIRED,
+        {"use_case": make_use_case(models=(ModelRule(name="gpt-x", until=NOW),))},
     ),
     (Reason.INPUT_TOKENS_OVER_CAP, {"use_case": make_use_case(max_input_tokens=1_199)}),
     (Reason.INPUT_TOKENS_OVER_CAP, {"price": make_price(context_tokens=1_199)}),

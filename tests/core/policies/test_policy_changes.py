@@ -26,8 +26,12 @@ def old_body(rows: PolicyRows) -> str:
         {
             "format": "o10-policy-v1",
             "use_cases": [
-                # A rule without levers reads as before there were any.
-                {key: value for key, value in asdict(rule).items() if key != "levers" or value}
+                # What a rule does not say reads as before there was any.
+                {
+                    key: value
+                    for key, value in asdict(rule).items()
+                    if (key, value) not in [("levers", ()), ("models", None)]
+                }
                 for rule in sorted(rows.use_cases, key=lambda r: r.id)
             ],
             "envelopes": [asdict(rule) for rule in sorted(rows.envelopes, key=lambda r: r.id)],

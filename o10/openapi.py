@@ -6,6 +6,7 @@ types that the doors decode and encode, so that the document cannot say anything
 
 import inspect
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -337,19 +338,24 @@ def _wire_types() -> tuple[dict[Any, dict[str, Any]], dict[str, Any]]:
             )
             kinds |= {kind: None for kind in bodies if kind is not None}
     made = msgspec.json.schema_components(list(kinds), ref_template=_REF)
-    references, named = json.loads(_with_short_names(json.dumps(made), made[1]))
+    references, named = json.loads(short_names(json.dumps(made), made[1]))
     for described in named.values():
         if "description" in described:
             described["description"] = inspect.cleandoc(described["description"])
     return dict(zip(kinds, references, strict=True)), named
 
 
-def _with_short_names(text: str, named: Mapping[str, Any]) -> str:
-    """Types of one name are told apart by the last part of their module, not all of it."""
-    for name in named:
-        module, dot, own = name.rpartition(".")
-        if dot:
-            text = text.replace(f'{name}"', f'{module.rpartition(".")[2].title()}{own}"')
+def short_names(text: str, named: Mapping[str, Any]) -> str:
+    """Types of one name are told apart by their app: `LedgerAsOf`; two of one app by their
+    module as well.
+    """
+    dotted = [name.split(".") for name in named if "." in name]
+    by_app = Counter((parts[0], parts[-1]) for parts in dotted)
+    for parts in dotted:
+        alone = by_app[parts[0], parts[-1]] == 1
+        words = [parts[0]] if alone else [parts[0], parts[-2]]
+        short = "".join(word.title().replace("_", "") for word in words) + parts[-1]
+        text = text.replace(f'{".".join(parts)}"', f'{short}"')
     return text
 
 

@@ -76,7 +76,8 @@ class _serving:
         from django.core.wsgi import get_wsgi_application
 
         class Threaded(ThreadingMixIn, WSGIServer):
-            daemon_threads = True
+            # Closing waits for the answers that are on their way: they read the database.
+            daemon_threads = False
 
         self.server = make_server(
             "127.0.0.1", 0, _closing(get_wsgi_application()), Threaded, _Quiet

@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from o10.openapi import document, list_doors
+from o10.openapi import document, list_doors, short_names
 from o10.problems import ANSWERS
 from o10.wire.reasons import REASONS
 
@@ -44,6 +44,13 @@ def test_every_reference_leads_somewhere():
     for name in set(re.findall(r'"#/components/schemas/([^"]+)"', text)):
         assert name in told["components"]["schemas"]
     assert told["openapi"].startswith("3.1")
+
+
+def test_two_types_of_one_name_have_a_schema_each():
+    text = '"ledger.web.a.AsOf" "reports.web.a.AsOf" "reports.web.b.AsOf" "Alone"'
+    named = dict.fromkeys(text.replace('"', "").split())
+    short = short_names(text, named).replace('"', "").split()
+    assert short == ["LedgerAsOf", "ReportsAAsOf", "ReportsBAsOf", "Alone"]
 
 
 WITHOUT_A_BODY = {"/api/v1/imports/{public}:confirm"}

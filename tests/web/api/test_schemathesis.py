@@ -24,7 +24,9 @@ load_all_checks()
 def lines_of(_context, value):
     """One document a line; what is no list is one line."""
     rows = value if isinstance(value, list) else [value]
-    return b"\n".join(row if isinstance(row, bytes) else msgspec.json.encode(row) for row in rows)
+    return b"\n".join(
+        row if isinstance(row, bytes) else msgspec.json.encode(row) for row in rows
+    )
 
 
 KEPT = (
@@ -53,15 +55,30 @@ def secrets(company):
     return {role: make(role) for role in (Role.ROUTER, Role.FINOPS)}
 
 
+def _attack(examples):
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
+
+
 @api.parametrize()
-@settings(
-    max_examples=15,
-    deadline=None,
-    derandomize=True,
-    phases=(Phase.explicit, Phase.generate),
-    suppress_health_check=list(HealthCheck),
-)
+@_attack(5)
 def test_no_input_breaks_a_promise_of_the_document(case, secrets):
+    _keeps_its_promises(case, secrets)
+
+
+@pytest.mark.soak
+@api.parametrize()
+@_attack(100)
+def test_no_input_of_many_breaks_a_promise_of_the_document(case, secrets):
+    _keeps_its_promises(case, secrets)
+
+
+def _keeps_its_promises(case, secrets):
     spends = case.path.removeprefix("/api/v1/").startswith(BY_ROUTER)
     secret = secrets[Role.ROUTER if spends else Role.FINOPS]
     case.call_and_validate(headers={"Authorization": f"Bearer {secret}"}, checks=list(KEPT))

@@ -38,11 +38,23 @@ from ledger.operations.append import (
     append_rows,
     claim,
 )
+from ledger.operations.ask_correction import (
+    CorrectionDesk,
+    WaitingCorrection,
+    correction_desk,
+    set_correction_desk,
+)
 from ledger.operations.book_accrual import Accrued, book_accrual, check_accrual
 from ledger.operations.book_commitments import book_commitments
 from ledger.operations.copy_streams import Streams, copy_streams, synthetic_entry
-from ledger.operations.correct import AlreadyReversed, reverse, with_versions
+from ledger.operations.correct import (
+    AlreadyReversed,
+    reverse,
+    reversed_by,
+    with_versions,
+)
 from ledger.operations.create_ledger import create_ledger
+from ledger.operations.dismiss_price_row import AlreadyDecided, dismiss_price_row
 from ledger.operations.export_bundle import Exported, export_bundle
 from ledger.operations.funnel import Mode, ReplayedEntry, Written, write
 from ledger.operations.import_file import (
@@ -132,14 +144,15 @@ from ledger.queries.call_facts import (
     list_call_facts,
     list_model_facts,
     list_spenders,
+    list_task_facts,
 )
+from ledger.queries.commitment_terms import CommitmentTerms, list_terms
 from ledger.queries.commitments import (
-    CommitmentTerms,
     CommitmentView,
     DayLine,
+    TermStand,
     get_commitment,
     list_commitments,
-    list_terms,
 )
 from ledger.queries.cost_rows import CostRow, list_cost_rows
 from ledger.queries.database_clock import measure_clock_offset
@@ -199,6 +212,13 @@ from ledger.queries.integrity import (
 )
 from ledger.queries.ledgers import COMPANY_LEDGER, LedgerRow, find_ledger, ledger_of_company
 from ledger.queries.line_query import LEDGER_GRAMMAR, line_filter_of
+from ledger.queries.period_parts import (
+    Part,
+    PeriodPart,
+    list_period_parts,
+    sum_months,
+    sum_prior_lines,
+)
 from ledger.queries.periods import (
     PeriodRow,
     PeriodSums,
@@ -227,11 +247,15 @@ from ledger.queries.price_lines import (
     list_rule_lines,
 )
 from ledger.queries.price_proposals import (
+    ConfirmationView,
     ProposalView,
     QuarantinedView,
+    count_quarantine,
     get_proposal,
     get_quarantined,
+    last_confirmation,
     list_base,
+    list_decided_quarantine,
     list_proposals,
     list_quarantine,
 )
@@ -272,6 +296,7 @@ from ledger.queries.reconciliation import (
     list_booked,
     list_invoices,
     reconcile_invoice,
+    reconcile_invoices,
     sum_by_day,
     sum_venues,
 )
@@ -356,6 +381,7 @@ __all__ = [
     "list_booked",
     "list_invoices",
     "reconcile_invoice",
+    "reconcile_invoices",
     "sum_venues",
     "sum_by_day",
     "DatedCard",
@@ -367,11 +393,14 @@ __all__ = [
     "CommitmentTerms",
     "CommitmentView",
     "DayLine",
+    "TermStand",
     "FxAdded",
     "FxDifference",
     "FxLine",
     "FxRate",
     "FxSettled",
+    "AlreadyDecided",
+    "ConfirmationView",
     "NotReleasable",
     "PriceEffect",
     "PriceLine",
@@ -404,6 +433,10 @@ __all__ = [
     "list_price_lines",
     "list_price_venues",
     "list_proposals",
+    "count_quarantine",
+    "dismiss_price_row",
+    "last_confirmation",
+    "list_decided_quarantine",
     "list_quarantine",
     "list_revaluation_runs",
     "list_revaluations_of",
@@ -432,6 +465,11 @@ __all__ = [
     "get_period",
     "list_periods",
     "list_prior_lines",
+    "Part",
+    "PeriodPart",
+    "list_period_parts",
+    "sum_months",
+    "sum_prior_lines",
     "placed",
     "sum_period",
     "sum_rollups",
@@ -444,6 +482,7 @@ __all__ = [
     "ModelFacts",
     "list_call_facts",
     "list_model_facts",
+    "list_task_facts",
     "list_spenders",
     "CallCosts",
     "SeenSet",
@@ -490,6 +529,11 @@ __all__ = [
     "APPEND_ONLY",
     "Agreement",
     "AlreadyReversed",
+    "CorrectionDesk",
+    "WaitingCorrection",
+    "correction_desk",
+    "set_correction_desk",
+    "reversed_by",
     "Basis",
     "Bracket",
     "COMPANY_LEDGER",

@@ -18,14 +18,17 @@ from ledger.facade import (
     RuleLine,
     Shift,
     Step,
+    count_quarantine,
     find_ledger,
     get_commitment,
     get_price_line,
     get_proposal,
     get_quarantined,
     key_of_slug,
+    last_confirmation,
     ledger_of_company,
     list_commitments,
+    list_decided_quarantine,
     list_fx_rates,
     list_price_lines,
     list_price_venues,
@@ -121,6 +124,11 @@ from policies.operations.change_kinds import (
     takes_until,
 )
 from policies.operations.change_kinds import register as register_change_kind
+from policies.operations.correction_kinds import (
+    ask_correction,
+    entry_uid,
+    register_correction_kinds,
+)
 from policies.operations.create_envelope import create_envelope
 from policies.operations.create_envelopes import BATCH_MOST, create_envelopes
 from policies.operations.create_use_case import (
@@ -182,6 +190,7 @@ from policies.operations.propose_change import propose_change
 from policies.operations.propose_prices import (
     RefreshAsked,
     add_fx_rates,
+    dismiss_price_row,
     propose_commitment,
     propose_fx_difference,
     propose_price,
@@ -326,7 +335,7 @@ from policies.queries.kill_pages import (
     get_kill_screen,
     get_kill_view,
     list_criteria,
-    needs_somebody,
+    waits_for,
 )
 from policies.queries.lease_figures import LeaseFigures, lease_figures
 from policies.queries.live_invariants import check_invariants
@@ -416,7 +425,11 @@ __all__ = [
     "get_commitment",
     "get_price_line",
     "get_proposal",
+    "count_quarantine",
+    "dismiss_price_row",
     "get_quarantined",
+    "last_confirmation",
+    "list_decided_quarantine",
     "key_of_slug",
     "ledger_of_company",
     "list_commitments",
@@ -451,6 +464,9 @@ __all__ = [
     "ask_envelope_change",
     "ask_envelopes",
     "ask_use_case_change",
+    "ask_correction",
+    "entry_uid",
+    "register_correction_kinds",
     "register_use_case_kinds",
     "ApprovedModel",
     "ask_top_up",
@@ -481,7 +497,7 @@ __all__ = [
     "get_kill_screen",
     "get_kill_view",
     "list_criteria",
-    "needs_somebody",
+    "waits_for",
     "Applied",
     "ApprovalPage",
     "ApprovalPolicy",

@@ -50,7 +50,8 @@ class CallFacts:
 
     Units: nanos; tokens. `number` counts buckets from the start. `waste` is the cost of billed
     attempts that failed, were cancelled or lost a race; `actual` and `reserved` are those of
-    calls that held money; `differs` counts calls served by another model than decided.
+    calls that held money; `differs` counts calls served by another model than decided;
+    `unsettled` is by how much the money rose that may be spent and nobody settled.
     `latencies` in milliseconds, only where they were asked for.
     """
 
@@ -67,6 +68,7 @@ class CallFacts:
     tokens_priced: int
     differs: int
     unguarded: Nanos
+    unsettled: Nanos
     latencies: Sequence[int] = ()
 
 
@@ -121,6 +123,7 @@ def list_call_facts(
                      AND e.flags & {int(Flag.MODEL_SERVED_DIFFERS)} <> 0), 0)::bigint,
             coalesce(sum(e.amount_nanos) FILTER (WHERE e.kind IN {_DIRECT}
                      AND e.flags & {int(Flag.UNGUARDED)} <> 0), 0)::bigint,
+            coalesce(sum(e.unsettled_nanos), 0)::bigint,
             {times}
         FROM ledger_entry e WHERE {_WHERE} {_scope(use_case_ids)}
         GROUP BY 1 ORDER BY 1
@@ -148,6 +151,29 @@ def list_model_facts(
     return [
         ModelFacts(*row) for row in _rows(query, ledger_id, start, end, width, use_case_ids)
     ]
+
+
+def list_task_facts(
+    *,
+    ledger_id: int,
+    start: datetime,
+    end: datetime,
+    width: timedelta,
+    use_case_ids: Sequence[int] | None,
+    task_type: str,
+) -> list[ModelFacts]:
+    """What did each model serve of one type of task in [start, end), bucket by bucket?"""
+    query = f"""
+        SELECT {_WIDTH} AS bucket, e.model_id, sum(e.amount_nanos)::bigint,
+            sum({_TOKENS})::bigint, sum(e.n)::bigint
+        FROM ledger_entry e
+        WHERE {_WHERE} {_scope(use_case_ids)} AND e.kind IN {_DIRECT} AND e.dims_id IN (
+            SELECT number FROM ledger_registry WHERE ledger_id = %(ledger)s
+                AND domain = 'dims' AND body ->> 'task_type' = %(task_type)s)
+        GROUP BY 1, 2 ORDER BY 1, 2
+    """
+    rows = _rows(query, ledger_id, start, end, width, use_case_ids, task_type=task_type)
+    return [ModelFacts(*row) for row in rows]
 
 
 def list_spenders(*, ledger_id: int, after_id: int, since: datetime) -> tuple[int, list[int]]:
@@ -181,8 +207,10 @@ def _rows(
     end: datetime,
     width: timedelta,
     use_case_ids: Sequence[int] | None,
+    **more: Any,
 ) -> list[Any]:
     values = {
+        **more,
         "ledger": ledger_id,
         "start": start,
         "end": end,

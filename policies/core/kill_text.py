@@ -31,7 +31,7 @@ def value_text(metric: Metric, value: Fraction | None, *, currency: str) -> str:
     size = abs(value)
     match metric.unit:
         case "share":
-            return f"{sign}{_decimals(size * 100, 1)} %"
+            return figures.percent(part=value.numerator, whole=value.denominator).text
         case "ratio":
             return f"{sign}{_decimals(size, 2)}×"
         case "money":

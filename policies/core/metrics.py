@@ -4,24 +4,20 @@ Every metric is an exact fraction of integers that were counted in ledger entrie
 by whoever keeps them) up to a stated position. An input that nobody knows makes the value
 unknown, never zero.
 Source: product.md section 7.1; docs/algorithms/kill-criteria.md. Units: nanos; parts per
-million where a name ends in `_ppm`.
+million where a name ends in `formulas.parts`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
 from o10.kernel.money import NANOS_PER_UNIT
+from policies.core import metric_formulas as formulas
+from policies.core.metric_formulas import Inputs
 
-Inputs = Mapping[str, int]
-PPM: Final = 1_000_000
 HOUR_S: Final = 3_600
 DAY_S: Final = 86_400
-JUMP_SHARE_PPM: Final = 200_000
-"""A model's share must rise by so much before a dearer mix counts as a switch."""
-SUCCESS_STEP_PPM: Final = 10_000
-COLLAPSE_PPM: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +26,7 @@ class Metric:
 
     `money` = looked at as soon as spend is booked; the others every minute. `unit` is how a
     value is written: share, ratio, money (whole units of the currency), count, days, points,
-    ms, score.
+    ms, score. `keeper` = what has to be recorded beside the calls before it says anything.
     """
 
     id: str
@@ -45,6 +41,7 @@ class Metric:
     comparator: str = ">="
     scope: str = "any"
     means: str = ""
+    keeper: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,102 +70,6 @@ def find_metric(metric_id: str) -> Metric | None:
     return METRICS.get(metric_id)
 
 
-def nearest_rank(values: Sequence[int], percent: int) -> int | None:
-    """Which value is the percentile by nearest rank? None of none."""
-    if not values:
-        return None
-    rank = max(1, -(-percent * len(values) // 100))
-    return sorted(values)[rank - 1]
-
-
-def over(numerator: str, denominator: str) -> Callable[[Inputs], Fraction | None]:
-    """The one by the other; not known where the other is not positive."""
-
-    def formula(inputs: Inputs) -> Fraction | None:
-        below = inputs[denominator]
-        return Fraction(inputs[numerator], below) if below > 0 else None
-
-    return formula
-
-
-def _plain(name: str) -> Callable[[Inputs], Fraction | None]:
-    return lambda inputs: Fraction(inputs[name])
-
-
-def _ppm(name: str) -> Callable[[Inputs], Fraction | None]:
-    return lambda inputs: Fraction(inputs[name], PPM)
-
-
-def _mille(name: str) -> Callable[[Inputs], Fraction | None]:
-    return lambda inputs: Fraction(inputs[name], 1_000)
-
-
-def _count(name: str) -> Callable[[Inputs], int]:
-    return lambda inputs: inputs[name]
-
-
-def _one(_: Inputs) -> int:
-    return 1
-
-
-def _utilisation(inputs: Inputs) -> Fraction | None:
-    exposure = inputs["settled"] + inputs["leased"] + inputs["unsettled"]
-    return Fraction(exposure, inputs["cap"]) if inputs["cap"] > 0 else None
-
-
-def _margin(inputs: Inputs) -> Fraction | None:
-    return Fraction(inputs["value_nanos"] - inputs["cost_upper_nanos"], NANOS_PER_UNIT)
-
-
-def _per_outcome(inputs: Inputs) -> Fraction | None:
-    if inputs["outcomes"] <= 0:
-        return None
-    return Fraction(inputs["full_cost"], inputs["outcomes"] * NANOS_PER_UNIT)
-
-
-def _week_on_week(inputs: Inputs) -> Fraction | None:
-    if inputs["outcomes"] <= 0 or inputs["outcomes_before"] <= 0:
-        return None
-    now = Fraction(inputs["full_cost"], inputs["outcomes"])
-    before = Fraction(inputs["full_cost_before"], inputs["outcomes_before"])
-    return now / before - 1 if before > 0 else None
-
-
-def _spend_jump(inputs: Inputs) -> Fraction | None:
-    """Only while success has not risen by a point: more success may cost more."""
-    if inputs["same_weekdays"] <= 0 or inputs["same_weekday_spend"] <= 0:
-        return None
-    mean = Fraction(inputs["same_weekday_spend"], inputs["same_weekdays"])
-    jump = inputs["spend"] / mean - 1
-    risen = inputs.get("success_ppm", 0) - inputs.get("success_before_ppm", 0)
-    return min(jump, Fraction(0)) if risen >= SUCCESS_STEP_PPM else jump
-
-
-def _floor_gap(inputs: Inputs) -> Fraction | None:
-    return Fraction(inputs["eval_lower_ppm"] - inputs["eval_bar_ppm"], 10_000)
-
-
-def _collapsed(inputs: Inputs) -> Fraction | None:
-    below = inputs["eval_lower_ppm"] < inputs["eval_bar_ppm"]
-    fell = inputs["eval_score_ppm"] < inputs["eval_median_ppm"] - COLLAPSE_PPM
-    return Fraction(int(below or fell))
-
-
-def _unsettled(inputs: Inputs) -> Fraction | None:
-    both = inputs["settled"] + inputs["unsettled"]
-    return Fraction(inputs["unsettled"], both) if both > 0 else None
-
-
-def _dearer(inputs: Inputs) -> Fraction | None:
-    """Cost per token against the week before; only where another model took over."""
-    if min(inputs["tokens"], inputs["tokens_before"], inputs["direct_before"]) <= 0:
-        return None
-    now = Fraction(inputs["direct"], inputs["tokens"])
-    before = Fraction(inputs["direct_before"], inputs["tokens_before"])
-    moved = inputs["share_gained_ppm"] >= JUMP_SHARE_PPM
-    return now / before - 1 if moved else min(now / before - 1, Fraction(0))
-
-
 def _all() -> tuple[Metric, ...]:
     return (
         Metric(
@@ -176,8 +77,8 @@ def _all() -> tuple[Metric, ...]:
             label="Envelope used",
             unit="share",
             needs=("settled", "leased", "unsettled", "cap"),
-            formula=_utilisation,
-            sample=_one,
+            formula=formulas.utilisation,
+            sample=formulas.one,
             money=True,
             means="(settled + lent + unsettled) / cap of the running period",
         ),
@@ -185,67 +86,75 @@ def _all() -> tuple[Metric, ...]:
             id="p_breach",
             label="Probability of a breach",
             unit="share",
-            needs=("p_breach_ppm",),
-            formula=_ppm("p_breach_ppm"),
-            sample=_one,
-            means="P(spend at the end of the period > cap), from the paths of the forecast",
+            needs=("p_breach_ppm", "history_weeks"),
+            formula=formulas.parts("p_breach_ppm"),
+            sample=formulas.count("history_weeks"),
+            min_sample=4,
+            means=(
+                "share of paths that end the period above the cap; a path adds whole weeks"
+                " of the last eight to what is spent"
+            ),
         ),
         Metric(
             id="burn_multiple",
             label="Spend against plan",
             unit="ratio",
             needs=("spend", "plan", "hours"),
-            formula=over("spend", "plan"),
-            sample=_count("hours"),
+            formula=formulas.over("spend", "plan"),
+            sample=formulas.count("hours"),
             window_s=DAY_S,
             money=True,
             means="spend of the window / plan of the window",
+            keeper="a plan",
         ),
         Metric(
             id="cost_per_outcome",
             label="Cost per outcome",
             unit="money",
             needs=("full_cost", "outcomes"),
-            formula=_per_outcome,
-            sample=_count("outcomes"),
+            formula=formulas.per_outcome,
+            sample=formulas.count("outcomes"),
             min_sample=30,
             window_s=7 * DAY_S,
             money=True,
             means="fully loaded cost / confirmed outcomes",
+            keeper="outcomes",
         ),
         Metric(
             id="margin_per_outcome",
             label="Margin per outcome",
             unit="money",
             needs=("value_nanos", "cost_upper_nanos", "outcomes"),
-            formula=_margin,
-            sample=_count("outcomes"),
+            formula=formulas.margin,
+            sample=formulas.count("outcomes"),
             min_sample=30,
             window_s=30 * DAY_S,
             money=True,
             comparator="<",
             means="approved value per outcome - 90 % upper bound of its cost",
+            keeper="outcomes",
         ),
         Metric(
             id="cost_per_outcome_wow",
             label="Cost per outcome, week on week",
             unit="share",
             needs=("full_cost", "outcomes", "full_cost_before", "outcomes_before"),
-            formula=_week_on_week,
+            formula=formulas.week_on_week,
             sample=lambda inputs: min(inputs["outcomes"], inputs["outcomes_before"]),
             min_sample=30,
             window_s=7 * DAY_S,
             money=True,
             comparator=">",
             means="cost per outcome of 7 days / that of the 7 days before - 1",
+            keeper="outcomes",
         ),
         Metric(
             id="retry_waste",
             label="Wasted on attempts that did not serve",
             unit="share",
             needs=("waste", "direct", "calls"),
-            formula=over("waste", "direct"),
-            sample=_count("calls"),
+            formula=formulas.over("waste", "direct"),
+            sample=formulas.count("calls"),
             min_sample=200,
             window_s=DAY_S,
             money=True,
@@ -257,31 +166,32 @@ def _all() -> tuple[Metric, ...]:
             label="Frontier models on simple tasks",
             unit="share",
             needs=("premium", "direct", "calls"),
-            formula=over("premium", "direct"),
-            sample=_count("calls"),
+            formula=formulas.over("premium", "direct"),
+            sample=formulas.count("calls"),
             min_sample=200,
             window_s=7 * DAY_S,
             comparator=">",
-            means="direct cost at frontier prices for task type simple / direct cost",
+            means="direct cost of frontier models for task type simple / direct cost",
         ),
         Metric(
             id="review_share",
             label="Human review in the full cost",
             unit="share",
             needs=("review", "full_cost"),
-            formula=over("review", "full_cost"),
-            sample=_one,
+            formula=formulas.over("review", "full_cost"),
+            sample=formulas.one,
             window_s=DAY_S,
             comparator=">",
             means="cost of human review / fully loaded cost, month to date",
+            keeper="full cost",
         ),
         Metric(
             id="spend_jump",
             label="Spend against the same weekday",
             unit="share",
             needs=("spend", "same_weekday_spend", "same_weekdays", "history_days"),
-            formula=_spend_jump,
-            sample=_count("history_days"),
+            formula=formulas.spend_jump,
+            sample=formulas.count("history_days"),
             min_sample=28,
             window_s=DAY_S,
             money=True,
@@ -293,11 +203,12 @@ def _all() -> tuple[Metric, ...]:
             label="Distance to the floor",
             unit="points",
             needs=("eval_lower_ppm", "eval_bar_ppm", "eval_n"),
-            formula=_floor_gap,
-            sample=_count("eval_n"),
+            formula=formulas.floor_gap,
+            sample=formulas.count("eval_n"),
             min_sample=50,
             comparator="<",
             means="lower bound of the eval - bar",
+            keeper="evals",
         ),
         Metric(
             id="eval_collapse",
@@ -310,28 +221,30 @@ def _all() -> tuple[Metric, ...]:
                 "eval_median_ppm",
                 "eval_n",
             ),
-            formula=_collapsed,
-            sample=_count("eval_n"),
+            formula=formulas.collapsed,
+            sample=formulas.count("eval_n"),
             min_sample=50,
             means="1 = the lower bound under the bar, or the score 5 points under its median",
+            keeper="evals",
         ),
         Metric(
             id="eval_age",
             label="Days since a passing eval",
             unit="days",
             needs=("eval_age_days",),
-            formula=_plain("eval_age_days"),
-            sample=_one,
+            formula=formulas.plain("eval_age_days"),
+            sample=formulas.one,
             comparator=">",
             means="days since the last passing eval",
+            keeper="evals",
         ),
         Metric(
             id="error_rate",
             label="Failed attempts",
             unit="share",
             needs=("failed", "calls"),
-            formula=over("failed", "calls"),
-            sample=_count("calls"),
+            formula=formulas.over("failed", "calls"),
+            sample=formulas.count("calls"),
             min_sample=200,
             comparator=">",
             means="failed attempts / attempts",
@@ -341,8 +254,8 @@ def _all() -> tuple[Metric, ...]:
             label="Latency, 95th percentile",
             unit="ms",
             needs=("p95_ms", "timed"),
-            formula=_plain("p95_ms"),
-            sample=_count("timed"),
+            formula=formulas.plain("p95_ms"),
+            sample=formulas.count("timed"),
             min_sample=200,
             comparator=">",
             means="nearest-rank 95th percentile of the latency of attempts",
@@ -352,8 +265,8 @@ def _all() -> tuple[Metric, ...]:
             label="Served against compliance",
             unit="count",
             needs=("violations",),
-            formula=_plain("violations"),
-            sample=_one,
+            formula=formulas.plain("violations"),
+            sample=formulas.one,
             min_sample=0,
             window_s=DAY_S,
             means=(
@@ -366,7 +279,7 @@ def _all() -> tuple[Metric, ...]:
             label="Spend nobody owns",
             unit="share",
             needs=("unattributed", "spend"),
-            formula=over("unattributed", "spend"),
+            formula=formulas.over("unattributed", "spend"),
             sample=lambda inputs: inputs["spend"] // NANOS_PER_UNIT,
             window_s=DAY_S,
             scope="company",
@@ -378,8 +291,8 @@ def _all() -> tuple[Metric, ...]:
             label="Actual against reserved",
             unit="ratio",
             needs=("actual", "reserved", "reserved_calls"),
-            formula=over("actual", "reserved"),
-            sample=_count("reserved_calls"),
+            formula=formulas.over("actual", "reserved"),
+            sample=formulas.count("reserved_calls"),
             min_sample=200,
             window_s=DAY_S,
             comparator=">",
@@ -390,8 +303,8 @@ def _all() -> tuple[Metric, ...]:
             label="Unsettled",
             unit="share",
             needs=("unsettled", "settled", "calls"),
-            formula=_unsettled,
-            sample=_count("calls"),
+            formula=formulas.unsettled,
+            sample=formulas.count("calls"),
             min_sample=100,
             window_s=DAY_S,
             money=True,
@@ -403,8 +316,8 @@ def _all() -> tuple[Metric, ...]:
             label="Unguarded",
             unit="share",
             needs=("unguarded", "settled", "calls"),
-            formula=over("unguarded", "settled"),
-            sample=_count("calls"),
+            formula=formulas.over("unguarded", "settled"),
+            sample=formulas.count("calls"),
             min_sample=100,
             window_s=DAY_S,
             money=True,
@@ -416,8 +329,8 @@ def _all() -> tuple[Metric, ...]:
             label="Tokens with an approved price",
             unit="share",
             needs=("tokens_priced", "tokens"),
-            formula=over("tokens_priced", "tokens"),
-            sample=_count("tokens"),
+            formula=formulas.over("tokens_priced", "tokens"),
+            sample=formulas.count("tokens"),
             window_s=DAY_S,
             comparator="<",
             means="tokens booked at a price of the price book / tokens",
@@ -428,11 +341,12 @@ def _all() -> tuple[Metric, ...]:
                 label=label,
                 unit="score",
                 needs=(f"{name}_mille",),
-                formula=_mille(f"{name}_mille"),
-                sample=_one,
+                formula=formulas.mille(f"{name}_mille"),
+                sample=formulas.one,
                 comparator="<",
                 window_s=DAY_S,
                 means="the score of Know Your Inference, 0 to 100",
+                keeper="KYI scores",
             )
             for name, label in (
                 ("kyi_composite", "KYI composite"),
@@ -444,8 +358,8 @@ def _all() -> tuple[Metric, ...]:
             label="The same call again and again",
             unit="count",
             needs=("repeats", "asked"),
-            formula=_plain("repeats"),
-            sample=_count("asked"),
+            formula=formulas.plain("repeats"),
+            sample=formulas.count("asked"),
             min_sample=5,
             window_s=600,
             money=True,
@@ -463,8 +377,8 @@ def _all() -> tuple[Metric, ...]:
                 "share_gained_ppm",
                 "calls",
             ),
-            formula=_dearer,
-            sample=_count("calls"),
+            formula=formulas.dearer,
+            sample=formulas.count("calls"),
             min_sample=200,
             window_s=DAY_S,
             money=True,
@@ -479,11 +393,12 @@ def _all() -> tuple[Metric, ...]:
             label="Steady nights without outcomes",
             unit="count",
             needs=("steady_nights", "nights"),
-            formula=_plain("steady_nights"),
-            sample=_count("nights"),
+            formula=formulas.plain("steady_nights"),
+            sample=formulas.count("nights"),
             min_sample=7,
             window_s=7 * DAY_S,
             means="nights of the last seven with steady spend while no outcome was confirmed",
+            keeper="outcomes",
         ),
     )
 

@@ -27,7 +27,7 @@ from policies.operations.fire_kill import (
 )
 from policies.operations.kill_changes import ask_for_lever
 from policies.operations.tell_kill import tell_proposed, tell_restorable, tell_trip
-from policies.queries.kill_inputs import inputs_at, look_now
+from policies.queries.kill_inputs import inputs_at
 from policies.queries.kill_rows import (
     counts_from,
     list_watched,
@@ -36,6 +36,7 @@ from policies.queries.kill_rows import (
     spenders_watched,
     standing_of,
 )
+from policies.queries.kill_sight import look_now
 
 LOOK_EVERY_S: Final = 0.2
 """The watcher asks the ledger so often who spent."""

@@ -25,8 +25,8 @@ from policies.core.record import exact
 from policies.models import Envelope, KillCriterion, KillEvent
 from policies.operations.publish_policy import lock_governance, publish_policy
 from policies.operations.questions import actor_number
-from policies.queries.kill_inputs import envelope_of
 from policies.queries.kill_rows import scope_of, spec_of
+from policies.queries.kill_sight import envelope_of
 from policies.queries.snapshot_rows import Touched
 
 SYSTEM: Final = "system"

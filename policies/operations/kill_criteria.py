@@ -32,8 +32,8 @@ from policies.operations.fire_kill import (
 )
 from policies.operations.publish_policy import lock_governance
 from policies.operations.questions import actor_number
-from policies.queries.kill_inputs import envelope_of
 from policies.queries.kill_rows import get_criterion, scope_of, spec_of
+from policies.queries.kill_sight import envelope_of
 
 NAME_MOST: Final = 120
 REASON_MOST: Final = 400

@@ -15,8 +15,8 @@ from policies.core.drafts import EnvelopeChange, UseCaseChange
 from policies.models import KillCriterion
 from policies.operations.change_envelope import change_envelope
 from policies.operations.create_use_case import change_use_case
-from policies.queries.kill_inputs import envelope_of
 from policies.queries.kill_rows import scope_of
+from policies.queries.kill_sight import envelope_of
 
 DAY: Final = timedelta(days=1)
 SYSTEM: Final = Caller(

@@ -8,7 +8,7 @@ Source: product.md section 7.4; docs/algorithms/kill-criteria.md. Units: nanos.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from fractions import Fraction
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -21,11 +21,11 @@ from policies.core.kill import Event, Evidence, Standing, State, evaluate, resto
 from policies.core.kill_spec import Spec
 from policies.core.levers import Lever
 from policies.core.metrics import METRICS, measure
-from policies.queries.kill_inputs import HOUR, Sight, inputs_at, look_back
-from policies.queries.metric_sources import MetricScope, has_source
+from policies.queries.kill_inputs import inputs_at
+from policies.queries.kill_sight import DAY, HOUR, Sight, counts_calls, look_back
+from policies.queries.metric_sources import MetricScope
 
 DAYS: Final = 90
-DAY: Final = timedelta(days=1)
 MEASURED: Final = frozenset({Lever.FREEZE, Lever.THROTTLE})
 """Levers whose effect on past calls can be counted; the others' cannot be known."""
 
@@ -135,9 +135,10 @@ def drill(*, spec: Spec, scope: MetricScope, end: datetime, days: int = DAYS) ->
 def _ticks(sight: Sight, start: datetime, end: datetime) -> Iterator[datetime]:
     """At which instants is it looked? Every hour, and right after whatever happened.
 
-    What only a source knows is asked once a day.
+    What only a source knows is asked once a day, and so are the paths of a breach.
     """
-    width = DAY if has_source(sight.spec.metric) else HOUR
+    metric = sight.spec.metric
+    width = HOUR if counts_calls(metric) and metric != "p_breach" else DAY
     regular = range(1, int((end - start) / width) + 1)
     ticks = {start + number * width for number in regular}
     if width == HOUR and sight.width < HOUR:

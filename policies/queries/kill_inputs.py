@@ -1,171 +1,36 @@
 """What was counted for a metric, at an instant? Live and on history by the same arithmetic.
 
-A sight is a stretch of entries cut into buckets, read once; the inputs of any window inside it
-are sums of whole buckets. Live it ends now and is read anew; on history it spans months and is
-walked through.
+What stands in a sight (policies.queries.kill_sight) is added up for the window that ends at the
+instant; what somebody else keeps is handed up by them.
 Source: docs/algorithms/kill-criteria.md. Units: nanos; tokens; seconds.
 """
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import accumulate
-from typing import Any, Final
-from zoneinfo import ZoneInfo
+from typing import Final
 
-from django.db import connection
-
-from ledger import facade as ledger
 from o10.kernel.periods import OutsidePeriod
-from o10.wire.reasons import Reason
-from policies.core.kill_spec import Spec
-from policies.core.metrics import PPM, nearest_rank
-from policies.core.rules import EnvelopeRule
-from policies.models import EnvelopeBalance, EnvelopeVersion
-from policies.queries.current_policy import current_policy
-from policies.queries.metric_sources import MetricScope, has_source, inputs_from_source
+from policies.core.breach import WEEK, breach_ppm
+from policies.core.metric_formulas import PPM, nearest_rank
+from policies.models import EnvelopeBalance
+from policies.queries.kill_sight import (
+    DAY,
+    HOUR,
+    NIGHTS,
+    SUMMED,
+    WEEKS_BACK,
+    Sight,
+    counts_calls,
+)
+from policies.queries.metric_sources import inputs_from_source
 
-DAY: Final = timedelta(days=1)
-HOUR: Final = timedelta(hours=1)
-MINUTE: Final = timedelta(minutes=1)
 WEEKS: Final = 4
 NIGHT: Final = frozenset({22, 23, 0, 1, 2, 3, 4, 5})
-NIGHTS: Final = 7
 STEADY_PERCENT: Final = 150
 """The dearest night may cost so much of the cheapest one and still be steady."""
 NIGHT_PPM: Final = 300_000
 """A job that never sleeps spends a third at night; what people start spends less."""
-_COMPLIANCE: Final = (
-    Reason.MODEL_DENIED,
-    Reason.MODEL_NOT_APPROVED,
-    Reason.APPROVAL_EXPIRED,
-    Reason.RESIDENCY_VIOLATION,
-    Reason.ZDR_REQUIRED,
-    Reason.DATA_CLASS_FORBIDDEN,
-)
-_SUMMED: Final = (
-    "spent",
-    "direct",
-    "waste",
-    "calls",
-    "failed",
-    "reserved",
-    "actual",
-    "reserved_calls",
-    "tokens",
-    "tokens_priced",
-    "differs",
-    "unguarded",
-)
-_BACK: Final = {"spend_jump": 29 * DAY, "dearer_model": 7 * DAY}
-# A step fingerprint names the step; without one only what says of itself that it is repeated
-# can be told from two calls of one size.
-READ_REPEATS: Final = """
-SELECT floor(extract(epoch FROM (d.decided_at - %(start)s)) / %(width)s)::int AS bucket,
-    coalesce(d.record->'request'->>'step_fingerprint',
-             concat_ws('|', d.caller, d.record->'request'->>'run_id', d.model,
-                       d.record->'request'->>'input_tokens',
-                       d.record->'request'->>'max_output_tokens')) AS name,
-    count(*) FILTER (WHERE d.record->'request' ? 'step_fingerprint'
-                     OR d.record->'request' ? 'run_id'
-                     OR (d.record->'request'->>'attempt')::int > 1),
-    count(*)
-FROM policies_decision_log d
-WHERE d.use_case = ANY(%(use_cases)s) AND d.decided_at >= %(start)s AND d.decided_at < %(end)s
-GROUP BY 1, 2 ORDER BY 1
-"""
-READ_AGAINST: Final = """
-SELECT floor(extract(epoch FROM (d.decided_at - %(start)s)) / %(width)s)::int AS bucket,
-    count(*)
-FROM policies_decision_log d
-WHERE d.use_case = ANY(%(use_cases)s) AND d.decided_at >= %(start)s AND d.decided_at < %(end)s
-  AND d.would_decision = 'deny' AND d.decision <> 'deny' AND d.reason_code = ANY(%(codes)s)
-GROUP BY 1 ORDER BY 1
-"""
-
-
-@dataclass(slots=True)
-class Sight:
-    """Which stretch was read, in which buckets, and what stood in them?
-
-    Shape: `sums` has the running totals of every counted field, one more than there are
-    buckets with anything in them (`numbers`). `history` = it is walked through, so that stocks
-    are those of then, not those of now.
-    """
-
-    spec: Spec
-    scope: MetricScope
-    start: datetime
-    end: datetime
-    width: timedelta
-    history: int
-    numbers: list[int] = field(default_factory=list)
-    sums: dict[str, list[int]] = field(default_factory=dict)
-    latencies: list[tuple[int, ...]] = field(default_factory=list)
-    stray: list[tuple[int, int]] = field(default_factory=list)
-    against: list[tuple[int, int]] = field(default_factory=list)
-    models: list[tuple[int, int, int, int]] = field(default_factory=list)
-    repeats: list[tuple[int, str, int, int]] = field(default_factory=list)
-    caps: list[tuple[datetime, int | None]] = field(default_factory=list)
-    envelope: EnvelopeRule | None = None
-    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
-
-    def spent(self, start: datetime, end: datetime) -> dict[str, int]:
-        """What was counted in [start, end)? Whole buckets."""
-        low, high = self._between(start, end)
-        return {name: sums[high] - sums[low] for name, sums in self.sums.items()}
-
-    def first_at(self) -> datetime | None:
-        """When did anything happen first, in this stretch?"""
-        return self.start + self.numbers[0] * self.width if self.numbers else None
-
-    def _between(self, start: datetime, end: datetime) -> tuple[int, int]:
-        low = bisect_left(self.numbers, self.number(start))
-        return low, max(low, bisect_left(self.numbers, self.number(end)))
-
-    def number(self, at: datetime) -> int:
-        """Which is the first bucket that begins at this instant or later?"""
-        return -((self.start - at) // self.width)
-
-    def of(self, rows: Sequence[tuple[int, ...]], start: datetime, end: datetime) -> int:
-        """How many of these counts lie in [start, end)?"""
-        return sum(row[1] for row in self.within(rows, start, end))
-
-    def within(self, rows: Sequence[Any], start: datetime, end: datetime) -> Sequence[Any]:
-        """Which of these rows, in the order of their buckets, lie in [start, end)?"""
-        low = bisect_left(rows, self.number(start), key=_bucket)
-        return rows[low : bisect_left(rows, self.number(end), low, key=_bucket)]
-
-
-def _bucket(row: Sequence[int]) -> int:
-    return row[0]
-
-
-def look_now(*, spec: Spec, scope: MetricScope, at: datetime) -> Sight:
-    """What has to be read to measure this now?"""
-    window = timedelta(seconds=spec.window_s)
-    width = HOUR
-    if window < 2 * DAY and spec.metric not in _BACK:
-        width = max(timedelta(seconds=1), window / 120)
-    back = window + _BACK.get(spec.metric, timedelta(0))
-    if spec.metric == "idle_schedule":
-        back = max(back, (NIGHTS + 1) * DAY)
-    steps = -(-back // width)
-    return _read(spec, scope, at - steps * width, at, width, history=0)
-
-
-def look_back(*, spec: Spec, scope: MetricScope, start: datetime, end: datetime) -> Sight:
-    """What has to be read to walk through this stretch? Buckets as wide as it steps."""
-    width = min(HOUR, max(MINUTE, timedelta(seconds=spec.window_s) / 10))
-    back = timedelta(seconds=spec.window_s) + _BACK.get(spec.metric, timedelta(0))
-    if spec.metric == "envelope_utilisation":
-        back = 32 * DAY
-    if spec.metric == "idle_schedule":
-        back = max(back, (NIGHTS + 1) * DAY)
-    steps = -(-(end - start + back) // width)
-    return _read(spec, scope, end - steps * width, end, width, history=1)
 
 
 def inputs_at(sight: Sight, *, at: datetime, since: datetime | None) -> dict[str, int]:
@@ -180,13 +45,27 @@ def inputs_at(sight: Sight, *, at: datetime, since: datetime | None) -> dict[str
     inputs = {
         "spend": counted["spent"],
         "hours": max(0, (at - start) // HOUR),
-        **{name: counted[name] for name in _SUMMED if name != "spent"},
+        **{name: counted[name] for name in SUMMED if name not in ("spent", "unsettled")},
     }
     inputs |= _own(sight, at, start, inputs)
-    inputs |= inputs_from_source(spec.metric, scope=sight.scope, start=start, end=at, at=at)
+    inputs |= _told(sight, start, at)
     if spec.metric == "idle_schedule":
         inputs = _idle(sight, at, inputs)
     return inputs
+
+
+def _told(sight: Sight, start: datetime, at: datetime) -> Mapping[str, int]:
+    """What does somebody hand up? On history asked once an hour of the window's length."""
+    metric = sight.spec.metric
+    if not sight.history or not counts_calls(metric):
+        return inputs_from_source(metric, scope=sight.scope, start=start, end=at, at=at)
+    hour = sight.end - -((at - sight.end) // HOUR) * HOUR
+    window = (min(start, hour), hour)
+    if window not in sight.told:
+        sight.told[window] = inputs_from_source(
+            metric, scope=sight.scope, start=window[0], end=hour, at=hour
+        )
+    return sight.told[window]
 
 
 def _own(
@@ -195,24 +74,53 @@ def _own(
     match sight.spec.metric:
         case "envelope_utilisation" | "unsettled_share":
             return _exposure(sight, at)
+        case "p_breach":
+            return _breach(sight, at)
+        case "premium_share":
+            return {"premium": sight.of(sight.premium, start, at)}
         case "unguarded_share":
             return {"settled": inputs["spend"]}
         case "spend_jump":
             return _weekdays(sight, at)
-        case "dearer_model":
-            return _mix(sight, at, start)
-        case "repeat_loop":
-            return _repeats(sight, at, start)
         case "violations":
             return {"violations": inputs["differs"] + sight.of(sight.against, start, at)}
         case "unattributed_share":
             return {"unattributed": sight.of(sight.stray, start, at)}
-        case "p95_latency":
-            low, high = sight._between(start, at)
-            times = [each for row in sight.latencies[low:high] for each in row]
-            rank = nearest_rank(times, 95)
-            return {} if rank is None else {"p95_ms": rank, "timed": len(times)}
-    return {}
+    spans = _OVER_SPANS.get(sight.spec.metric)
+    return spans(sight, at, start) if spans else {}
+
+
+def _latency(sight: Sight, at: datetime, start: datetime) -> dict[str, int]:
+    low, high = sight.between(start, at)
+    times = [each for row in sight.latencies[low:high] for each in row]
+    rank = nearest_rank(times, 95)
+    return {} if rank is None else {"p95_ms": rank, "timed": len(times)}
+
+
+def _breach(sight: Sight, at: datetime) -> dict[str, int]:
+    """How do the paths end that continue the running period by weeks that were?"""
+    rule, first = sight.envelope, sight.first_at()
+    stands = _exposure(sight, at)
+    if rule is None or first is None or "cap" not in stands:
+        return {}
+    weeks = [
+        [sight.spent(day, day + DAY)["spent"] for day in _days_from(at - back * WEEK * DAY)]
+        for back in range(1, WEEKS_BACK + 1)
+        if first <= at - back * WEEK * DAY + DAY
+    ]
+    left_s = int((rule.period_at(at).end - at).total_seconds())
+    share = breach_ppm(
+        weeks=weeks,
+        spent=stands["settled"] + stands["unsettled"],
+        cap=stands["cap"],
+        seconds_left=left_s,
+    )
+    found = {**stands, "seconds_left": left_s, "history_weeks": len(weeks)}
+    return found if share is None else {**found, "p_breach_ppm": share}
+
+
+def _days_from(start: datetime) -> Sequence[datetime]:
+    return [start + number * DAY for number in range(WEEK)]
 
 
 def _exposure(sight: Sight, at: datetime) -> dict[str, int]:
@@ -225,8 +133,9 @@ def _exposure(sight: Sight, at: datetime) -> dict[str, int]:
         return {}
     if sight.history:
         cap = next((cap for since, cap in reversed(sight.caps) if since <= at), rule.cap_nanos)
-        spent = sight.spent(period.start, at)["spent"]
-        found = {"settled": spent, "leased": 0, "unsettled": 0}
+        since = sight.spent(period.start, at)
+        waiting = max(0, since["unsettled"])
+        found = {"settled": since["spent"], "leased": 0, "unsettled": waiting}
         return found if cap is None else {**found, "cap": cap}
     row = EnvelopeBalance.objects.filter(envelope_id=rule.id, period_start=period.start).first()
     if row is None:
@@ -319,108 +228,8 @@ def _idle(sight: Sight, at: datetime, inputs: dict[str, int]) -> dict[str, int]:
     return {**inputs, "steady_nights": steady, "nights": seen}
 
 
-def _read(
-    spec: Spec,
-    scope: MetricScope,
-    start: datetime,
-    end: datetime,
-    width: timedelta,
-    *,
-    history: int,
-) -> Sight:
-    sight = Sight(spec, scope, start, end, width, history)
-    use_cases = None if scope.kind == "company" else list(scope.use_cases)
-    within: dict[str, Any] = {
-        "ledger_id": ledger.COMPANY_LEDGER,
-        "start": start,
-        "end": end,
-        "width": width,
-    }
-    if _counts_calls(spec.metric):
-        facts = ledger.list_call_facts(
-            **within,
-            use_case_ids=use_cases,
-            latencies=int(spec.metric == "p95_latency"),
-        )
-    else:
-        facts = []
-    sight.numbers = [row.number for row in facts]
-    sight.sums = {
-        name: [0, *accumulate(getattr(row, name) for row in facts)] for name in _SUMMED
-    }
-    sight.latencies = [tuple(row.latencies) for row in facts]
-    match spec.metric:
-        case "dearer_model":
-            found = ledger.list_model_facts(**within, use_case_ids=use_cases)
-            sight.models = [(row.number, row.model_id, row.direct, row.tokens) for row in found]
-        case "unattributed_share":
-            strays = ledger.list_call_facts(**within, use_case_ids=[0])
-            sight.stray = [(row.number, row.spent) for row in strays]
-        case "repeat_loop":
-            sight.repeats = _rows(READ_REPEATS, sight)
-        case "violations":
-            sight.against = _rows(READ_AGAINST, sight)
-        case "envelope_utilisation" | "unsettled_share":
-            sight.envelope = envelope_of(scope, at=end)
-            sight.caps = _caps(sight.envelope) if history else []
-        case "idle_schedule":
-            sight.zone = ZoneInfo(ledger.ledger_of_company().time_zone)
-    return sight
-
-
-def _counts_calls(metric: str) -> int:
-    """Is it counted in entries? What only a source knows needs no look at them."""
-    return int(not has_source(metric) or metric in ("burn_multiple", "idle_schedule"))
-
-
-def envelope_of(scope: MetricScope, *, at: datetime) -> EnvelopeRule | None:
-    """Which envelope has this scope itself? None = it draws on one above."""
-    snapshot = current_policy().snapshot
-    for rule in snapshot.envelopes.values():
-        alive = rule.state != "closed" and (rule.end_at is None or at < rule.end_at)
-        if not alive or rule.scope_kind != scope.kind:
-            continue
-        if scope.kind == "company" or (
-            rule.use_case in scope.use_cases
-            if scope.kind == "use_case"
-            else rule.department
-            in {
-                each.department
-                for each in snapshot.use_cases.values()
-                if each.id in scope.use_cases
-            }
-        ):
-            return rule
-    return None
-
-
-def _caps(rule: EnvelopeRule | None) -> list[tuple[datetime, int | None]]:
-    """Which cap held from when on?"""
-    if rule is None:
-        return []
-    found: list[tuple[datetime, int | None]] = []
-    for at, body in (
-        EnvelopeVersion.objects.filter(envelope_id=rule.id)
-        .order_by("version")
-        .values_list("at", "body")
-    ):
-        amount = body.get("amount_nanos")
-        cap = int(amount) if amount is not None and body.get("hard") else None
-        # The first version holds for the history before it: it was there all the time.
-        found.append((at if found else datetime.min.replace(tzinfo=at.tzinfo), cap))
-    return found
-
-
-def _rows(query: str, sight: Sight) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            query,
-            {
-                "start": sight.start,
-                "end": sight.end,
-                "width": sight.width.total_seconds(),
-                "use_cases": list(sight.scope.use_cases),
-                "codes": [reason.number for reason in _COMPLIANCE],
-            },
-        )
-        return list(cursor.fetchall())
+_OVER_SPANS: Final[Mapping[str, Callable[[Sight, datetime, datetime], dict[str, int]]]] = {
+    "dearer_model": _mix,
+    "repeat_loop": _repeats,
+    "p95_latency": _latency,
+}

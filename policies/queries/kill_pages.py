@@ -27,24 +27,6 @@ from policies.queries.metric_sources import has_source
 
 EVENTS_MOST = 100
 SHOWN = 20
-FROM_ABOVE = frozenset(
-    {
-        "p_breach",
-        "burn_multiple",
-        "cost_per_outcome",
-        "margin_per_outcome",
-        "cost_per_outcome_wow",
-        "review_share",
-        "premium_share",
-        "floor_gap",
-        "eval_collapse",
-        "eval_age",
-        "kyi_composite",
-        "idle_schedule",
-        *(f"kyi_pillar:{pillar}" for pillar in "PEISR"),
-    }
-)
-"""Metrics whose inputs somebody else keeps."""
 
 
 class KillScope(msgspec.Struct, frozen=True, kw_only=True):
@@ -357,9 +339,10 @@ def scope_name(row: KillCriterion) -> str:
     return str(row.department.name) if row.department is not None else "The whole company"
 
 
-def needs_somebody(metric: str) -> bool:
-    """Does nobody hand up the inputs of this metric here?"""
-    return metric in FROM_ABOVE and not has_source(metric)
+def waits_for(metric: str) -> str:
+    """What does nobody record here that this metric rests on? Empty = it can be measured."""
+    known = METRICS.get(metric)
+    return "" if known is None or has_source(metric) else known.keeper
 
 
 def fraction_of(document: dict[str, Any]) -> Fraction | None:

@@ -82,9 +82,7 @@ def show_list(
                 "signal": facade.signal_text(each.spec, currency=screen.currency),
                 "action": facade.action_text(each.spec, currency=screen.currency),
                 "url": f"{new}?offered={each.slug}{after}",
-                "needs": "Its inputs are not recorded here yet."
-                if facade.needs_somebody(each.spec.metric)
-                else "",
+                "needs": no_data(each.spec.metric),
             }
             for each in screen.offered
         ],
@@ -194,6 +192,7 @@ def show_form(
                 "id": each.id,
                 "label": each.label,
                 "means": each.means,
+                "needs": no_data(each.id),
                 "least": each.min_sample,
             }
             for each in facade.METRICS.values()
@@ -218,6 +217,12 @@ def approval_url(approval: str) -> str:
         return str(reverse("approval", args=[approval]))
     except NoReverseMatch:
         return ""
+
+
+def no_data(metric: str) -> str:
+    """What is missing before this signal says anything? Empty = it is measured."""
+    needs = facade.waits_for(metric)
+    return f"No data yet: needs {needs}." if needs else ""
 
 
 def _needs(approval: facade.ApprovalView) -> str:
@@ -293,6 +298,8 @@ def _list_kpis(screen: facade.KillListScreen) -> list[dict[str, Any]]:
 
 
 def _near(view: facade.KillView) -> str:
+    if no_data(view.spec.metric):
+        return _lower(no_data(view.spec.metric)).rstrip(".")
     if view.last.evidence == "none":
         return "not looked at yet"
     if view.last.evidence == "not_enough":

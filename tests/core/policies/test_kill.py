@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from o10.kernel.errors import ValidationFailed
+from policies.core.breach import breach_ppm
 from policies.core.kill import Event, Evidence, Standing, State, evaluate
 from policies.core.kill_pack import PACK
 from policies.core.kill_spec import Spec, check_spec, is_beyond, is_inside, loosens
 from policies.core.kill_text import progress_ppm, signal_text, value_text
 from policies.core.levers import Lever
-from policies.core.metrics import METRICS, Measured, measure, nearest_rank
+from policies.core.metric_formulas import nearest_rank
+from policies.core.metrics import METRICS, Measured, measure
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "kill_metrics.json").read_text())
@@ -343,8 +345,8 @@ def test_a_restore_threshold_beyond_the_threshold_is_refused():
 @pytest.mark.parametrize(
     ("metric", "value", "text"),
     [
-        ("error_rate", "1/8", "12.5 %"),
-        ("error_rate", "-1/3", "−33.3 %"),
+        ("error_rate", "1/8", "12.5%"),
+        ("error_rate", "-1/3", "−33.3%"),
         ("burn_multiple", "3/2", "1.5×"),
         ("repeat_loop", "1234", "1,234"),
         ("p95_latency", "1250", "1,250 ms"),
@@ -361,3 +363,32 @@ def test_how_near_it_is_counts_up_to_the_threshold():
     assert progress_ppm(spec, Fraction(1, 2)) == 1_000_000
     assert progress_ppm(make_spec(comparator="<", threshold="65"), Fraction(130)) == 500_000
     assert progress_ppm(spec, None) is None
+
+
+def test_the_worked_example_of_a_breach():
+    weeks = [[1] * 7, [4] * 7]
+    week = 7 * 86_400
+    assert breach_ppm(weeks=weeks, spent=60, cap=100, seconds_left=week) == 0
+    assert breach_ppm(weeks=weeks, spent=60, cap=100, seconds_left=2 * week) == 250_000
+    assert breach_ppm(weeks=[], spent=60, cap=100, seconds_left=week) is None
+    # Half a day of the first day's spend: 62, and 62 is not above 62.
+    half = {"weeks": [[4] * 7], "spent": 60, "seconds_left": 43_200}
+    assert breach_ppm(cap=62, **half) == 0
+    assert breach_ppm(cap=61, **half) == 1_000_000
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(0, 10**12), min_size=7, max_size=7), min_size=1, max_size=8
+    ),
+    st.integers(0, 10**13),
+    st.integers(0, 10**13),
+    st.integers(0, 400 * 86_400),
+)
+def test_a_breach_is_a_share_that_falls_with_the_cap(weeks, spent, cap, seconds_left):
+    asked = {"weeks": weeks, "spent": spent, "seconds_left": seconds_left}
+    share = breach_ppm(cap=cap, **asked)
+    assert share is not None and 0 <= share <= 1_000_000
+    assert breach_ppm(cap=cap, **asked) == share
+    assert (breach_ppm(cap=cap + 10**11, **asked) or 0) <= share
+    assert spent <= cap or share == 1_000_000

@@ -25,12 +25,14 @@ OCTOBER, NOVEMBER = date(2026, 10, 1), date(2026, 11, 1)
 SLUGS = ("support", "claims", "sandbox")
 MAKER, CHECKER = "usr_maker", "usr_checker"
 MODEL = "gpt-small"
+FRONTIER = "gpt-large"
 CARD = {
     "litellm_provider": "openai",
     "mode": "chat",
     "input_cost_per_token": 7.5e-07,
     "output_cost_per_token": 4.5e-06,
 }
+DEAR_CARD = CARD | {"input_cost_per_token": 2.5e-06, "output_cost_per_token": 1.5e-05}
 
 
 @dataclass
@@ -55,21 +57,22 @@ class CostCompany:
         run_id: str | None = None,
         customer: str | None = None,
         outcome: OutcomeFact | None = None,
+        **fields: Any,
     ) -> int:
         """One usage record; its amount."""
         counts = BulkCounts(input_tokens=1_000 * thousands, output_tokens=100 * thousands)
-        record = UsageRecord(
-            id=name,
-            at=datetime(day.year, day.month, day.day, 12, tzinfo=UTC),
-            usage=counts,
-            model=MODEL,
-            use_case=slug,
-            purpose=purpose,
-            status=status,
-            run_id=run_id,
-            customer=customer,
-            outcome=outcome,
-        )
+        said = {
+            "at": datetime(day.year, day.month, day.day, 12, tzinfo=UTC),
+            "usage": counts,
+            "model": MODEL,
+            "use_case": slug,
+            "purpose": purpose,
+            "status": status,
+            "run_id": run_id,
+            "customer": customer,
+            "outcome": outcome,
+        }
+        record = UsageRecord(id=name, **said | fields)
         report = ledger.record_usage(records=[record], caller=self.finops, now=NOW)
         return report.items[0].amount_nanos
 
@@ -160,10 +163,10 @@ def found(urls: Any, home: Path) -> CostCompany:
 
 
 def _load_prices() -> None:
-    """One model, so that a company is there in a moment."""
+    """Two models, so that a company is there in a moment."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "prices.json"
-        path.write_text(json.dumps({MODEL: CARD}))
+        path.write_text(json.dumps({MODEL: CARD, FRONTIER: DEAR_CARD}))
         catalogue = ledger.read_catalogue(source=str(path))
         ledger.load_catalogue(
             catalogue=catalogue, actor="system", now=NOW - timedelta(days=300)

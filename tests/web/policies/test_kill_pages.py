@@ -90,7 +90,10 @@ def test_an_empty_list_says_what_to_do_and_offers_the_pack(finops):
     assert "No rule stops what fails yet." in page
     for each in facade.KILL_PACK:
         assert each.name in page
-    assert "Its inputs are not recorded here yet." in page
+    assert "No data yet: needs evals." in page and "No data yet: needs KYI scores." in page
+    assert page.count("No data yet") == 2
+    form = text_of(finops.get(f"{LIST}new/"))
+    assert "Distance to the floor · No data yet: needs evals." in form
 
 
 def test_what_is_offered_fills_the_form(finops):

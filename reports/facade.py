@@ -13,6 +13,8 @@ from ledger.facade import (
     NotClosing,
     NotOver,
     OutOfOrder,
+    Part,
+    PeriodPart,
     Position,
     PriceCoverage,
     Reconciliation,
@@ -29,6 +31,7 @@ from ledger.facade import (
     last_syncs,
     list_imports,
     list_invoices,
+    list_period_parts,
     list_periods,
     list_rejects,
     position_of,
@@ -39,6 +42,7 @@ from ledger.facade import (
     stream_rejects,
 )
 from ledger.facade import BookedRow as BookedDifferenceRow
+from ledger.facade import Kind as EntryKind
 from ledger.facade import list_booked as list_booked_differences
 from policies.facade import (
     ApprovalView,
@@ -57,6 +61,7 @@ from reports.charts.spend_by_day import draw_spend_by_day
 from reports.core.allocation import ComponentLine, FullCost, Method
 from reports.core.cost_components import ABOUT, STATED, Component, Family, Grade
 from reports.core.cost_headline import interval_text, times, unit_text
+from reports.core.hardware import Machine
 from reports.core.headline import Headline, Progress
 from reports.core.plan import Stance, Variance
 from reports.core.table import Table
@@ -64,7 +69,7 @@ from reports.core.unit_economics import Interval, Margin, UnitCost, Verdict
 from reports.core.volume_rows import RowProblem, VolumeLine, VolumeRows, parse_volumes
 from reports.exports.csv import to_csv
 from reports.exports.json import to_json
-from reports.exports.tables import EXPORTS, build_table
+from reports.exports.tables import EXPORTS, EXPORTS_OF_ONE, build_table
 from reports.exports.xlsx import to_xlsx
 from reports.models import APPEND_ONLY, MUTABLE
 from reports.operations.apply_cost_rules import apply_allocation_rule, apply_outcome_value
@@ -92,10 +97,17 @@ from reports.operations.record_outcomes import (
 from reports.operations.run_allocation import Allocated, run_allocation
 from reports.operations.set_component_amounts import ComponentDraft, set_component_amounts
 from reports.operations.set_plan import PlanDraft, set_plan
+from reports.operations.state_hardware import (
+    HardwareStated,
+    put_machine,
+    state_hardware,
+    take_machine,
+)
 from reports.queries.allocations import (
     AllocationPlan,
     PlannedLine,
     allocations_due,
+    next_month,
     plan_allocation,
 )
 from reports.queries.close_checklist import (
@@ -112,6 +124,7 @@ from reports.queries.cost_page import COST_GRAMMAR, CaseCost, CostPage, get_cost
 from reports.queries.driver_page import DriverLine, DriversPage, get_drivers_page
 from reports.queries.driver_volumes import VolumeRow, list_driver_names, list_volume_rows
 from reports.queries.envelope_burn import Burn, get_burn
+from reports.queries.machines import MachineRow, list_machines
 from reports.queries.outcome_list import (
     AmountRow,
     OutcomeRow,
@@ -172,7 +185,11 @@ __all__ = [
     "last_syncs",
     "list_imports",
     "list_invoices",
+    "list_period_parts",
     "list_periods",
+    "Part",
+    "PeriodPart",
+    "EntryKind",
     "list_rejects",
     "position_of",
     "reconcile_invoice",
@@ -198,6 +215,14 @@ __all__ = [
     "list_period_states",
     "read_checklist",
     "read_status",
+    "HardwareStated",
+    "Machine",
+    "MachineRow",
+    "list_machines",
+    "next_month",
+    "put_machine",
+    "state_hardware",
+    "take_machine",
     "RowProblem",
     "VolumeDraft",
     "VolumeLine",
@@ -271,6 +296,7 @@ __all__ = [
     "set_component_amounts",
     "APPEND_ONLY",
     "EXPORTS",
+    "EXPORTS_OF_ONE",
     "MUTABLE",
     "USE_CASE_GRAMMAR",
     "BindingLimit",

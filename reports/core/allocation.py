@@ -8,7 +8,6 @@ Source: product.md section 14; docs/algorithms/fully-loaded-cost.md (worked exam
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 
@@ -143,36 +142,6 @@ def allocate(total: Nanos, rule: Rule, measures: Measures) -> tuple[Share, ...]:
     parts = split(total, [weights[number] for number in numbers])
     shares = (Share(number, part) for number, part in zip(numbers, parts, strict=True))
     return tuple(share for share in shares if share.nanos)
-
-
-def hardware_cost(
-    *,
-    purchase: Nanos,
-    residual: Nanos,
-    life_hours: int,
-    planned_utilisation_ppm: int,
-    hourly_running: Nanos,
-    hours: int,
-    used_hours: int,
-) -> tuple[Nanos, Nanos]:
-    """What do owned machines cost in these hours: used, and wasted?
-
-    The hour costs (purchase - residual) / (life hours x planned utilisation) + running (power,
-    hosting, staff). Hours planned and not used are waste, as for a commitment.
-    Units: nanos; hours of the month the machines stood ready, and of these used.
-    Raises: ValueError for a life, a utilisation or hours that can't be.
-    """
-    if life_hours <= 0 or not 0 < planned_utilisation_ppm <= PPM or purchase < residual:
-        raise ValueError("life and utilisation are positive and the residual is no gain")
-    if not 0 <= used_hours <= hours:
-        raise ValueError("used hours are among the hours")
-    amortised = Fraction((purchase - residual) * PPM, life_hours * planned_utilisation_ppm)
-    hour = amortised + hourly_running
-    planned = Fraction(hours * planned_utilisation_ppm, PPM)
-    used, whole = hour * used_hours, hour * max(planned, Fraction(used_hours))
-    paid = half_even(whole.numerator, whole.denominator)
-    spent = half_even(used.numerator, used.denominator)
-    return spent, paid - spent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,13 @@ A statement books nothing: an allocation does, by rules that two people approved
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final
 
 from django.db import connection, transaction
 
+from ledger import facade as ledger
 from o10.access.checks import check
 from o10.access.keys import Caller
 from o10.access.roles import Action
@@ -32,7 +33,8 @@ class ComponentDraft:
     """What is stated for this component and month?
 
     Units: nanos of the ledger's currency; None takes an earlier statement back. `use_case` a
-    slug, empty for an amount of the company that a rule shares out.
+    slug, empty for an amount of the company that a rule shares out. `inputs` what it was
+    computed from.
     """
 
     component: str
@@ -43,6 +45,7 @@ class ComponentDraft:
     basis: str = ""
     grade: str = Grade.ATTESTED.value
     coverage_ppm: int = PPM
+    inputs: Mapping[str, object] = field(default_factory=dict)
 
 
 def set_component_amounts(
@@ -60,12 +63,38 @@ def set_component_amounts(
     if problems:
         raise ValidationFailed(errors=problems)
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, 1)", [_LOCK_CLASS])
+        lock_amounts()
         rows = [_row(draft, numbers, actor=actor, now=now, key=key) for draft in drafts]
         fresh = [row for row in rows if row is not None]
+        _check_open(fresh, drafts)
         ComponentAmount.objects.bulk_create(fresh)
     return len(fresh)
+
+
+def lock_amounts() -> None:
+    """Who states amounts waits here for others who do, until commit."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, 1)", [_LOCK_CLASS])
+
+
+def _check_open(fresh: Sequence[ComponentAmount], drafts: Sequence[ComponentDraft]) -> None:
+    """A closed month takes no allocation: what comes late belongs to an open one."""
+    closed = {
+        month
+        for month in {row.month for row in fresh}
+        if (found := ledger.find_period(f"{month:%Y-%m}")) and found.status == "closed"
+    }
+    errors = [
+        FieldError(
+            f"/items/{place}/month",
+            "period_closed",
+            f"{draft.month:%B %Y} is closed: state it for an open month and say so as basis.",
+        )
+        for place, draft in enumerate(drafts)
+        if draft.month.replace(day=1) in closed
+    ]
+    if errors:
+        raise ValidationFailed(errors=errors)
 
 
 def find_component_problems(
@@ -139,6 +168,7 @@ def _row(
         draft.basis.strip(),
         draft.grade,
         draft.coverage_ppm,
+        dict(draft.inputs),
     )
     if newest is not None and said == (
         newest.amount_nanos,
@@ -146,6 +176,7 @@ def _row(
         newest.basis,
         newest.grade,
         newest.coverage_ppm,
+        newest.inputs,
     ):
         return None
     return ComponentAmount(
@@ -157,6 +188,7 @@ def _row(
         basis=draft.basis.strip(),
         grade=draft.grade,
         coverage_ppm=draft.coverage_ppm,
+        inputs=dict(draft.inputs),
         version=newest.version + 1 if newest else 1,
         entered_at=now,
         entered_by=actor.actor,

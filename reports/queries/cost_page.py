@@ -19,6 +19,7 @@ from reports.core.reporting_period import ReportingPeriod, reporting_period
 from reports.queries.allocations import AllocationPlan, plan_allocation
 from reports.queries.components import list_amounts, statements_of
 from reports.queries.cost_cells import read_counted
+from reports.queries.machines import MachineRow, list_machines
 from reports.queries.outcome_list import AmountRow, RuleRow, list_rule_rows, list_stated
 
 COST_GRAMMAR: Final = PageGrammar(columns=(), by=(), filters=())
@@ -60,6 +61,7 @@ class CostPage:
     full: FullCost
     cases: tuple[CaseCost, ...]
     amounts: tuple[AmountRow, ...]
+    machines: tuple[MachineRow, ...]
     rules: tuple[RuleRow, ...]
     plan: AllocationPlan | None
     waiting: tuple[policies.ApprovalView, ...]
@@ -110,6 +112,9 @@ def get_cost_page(*, query: ViewQuery, now: datetime) -> CostPage:
             for row in list_stated()
             if period.first_day <= row.month < period.after and not frozen
         ),
+        machines=()
+        if frozen
+        else tuple(list_machines(first=period.first_day, after=period.after)),
         rules=tuple(list_rule_rows()),
         plan=plan_allocation(month=period.first_day) if single else None,
         waiting=() if frozen else find_waiting(now=now),

@@ -40,7 +40,10 @@ class OutcomeRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmountRow:
-    """What is stated for a component and month? Nanos; `use_case` a slug, "" = the company."""
+    """What is stated for a component and month? Nanos; `use_case` a slug, "" = the company.
+
+    `inputs` what the amount was computed from, empty when it was stated as it is.
+    """
 
     component: str
     month: date
@@ -50,6 +53,7 @@ class AmountRow:
     basis: str
     grade: str
     coverage_ppm: int
+    inputs: Mapping[str, Any]
     version: int
     entered_at: datetime
     entered_by: str
@@ -224,7 +228,15 @@ def _outcome(row: Outcome, called: Slugs) -> OutcomeRow:
 def _amount(row: ComponentAmount, called: Slugs) -> AmountRow:
     fields: dict[str, Any] = {
         name: getattr(row, name)
-        for name in ("source", "basis", "grade", "coverage_ppm", "version", "entered_at")
+        for name in (
+            "source",
+            "basis",
+            "grade",
+            "coverage_ppm",
+            "inputs",
+            "version",
+            "entered_at",
+        )
     }
     return AmountRow(
         component=Component(row.component).value,

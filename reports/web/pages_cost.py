@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from o10.access.keys import Caller
 from o10.access.pages import page, pairs_of, render_page
 from o10.access.roles import Action
+from o10.kernel import figures
 from o10.kernel.errors import (
     Conflict,
     FieldError,
@@ -27,6 +28,7 @@ from o10.kernel.money import parse_nanos
 from o10.kernel.pageview import PageView
 from o10.kernel.viewquery import ViewQuery, parse
 from reports import facade
+from reports.web.machine_form import MACHINE_FIELDS, machine_typed
 from reports.web.serializers import PPM, month_of
 from reports.web.shown_cost import Typed, show_cost, show_outcomes
 
@@ -73,6 +75,57 @@ def state_amount(request: HttpRequest, *, caller: Caller, now: datetime) -> Http
         return "Entered; an allocation books it." if changed else "It was stated so already."
 
     return _done(request, "amount", typed, enter, caller, now)
+
+
+@require_POST
+@page(Action.READ_SPEND)
+def state_machine(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpResponse:
+    """Enters one owned machine of a month, or what became of it; others of the month stay."""
+    typed = _typed(request.POST, MACHINE_FIELDS)
+
+    def enter() -> str:
+        found = facade.put_machine(
+            month=month_of(typed["month"]),
+            use_case=typed["use_case"],
+            machine=machine_typed(typed),
+            source=typed["source"],
+            actor=caller,
+            now=now,
+            key=_key(request.POST),
+        )
+        return _machines_said(found)
+
+    return _done(request, "machine", typed, enter, caller, now)
+
+
+@require_POST
+@page(Action.READ_SPEND)
+def remove_machine(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpResponse:
+    """Takes one owned machine out of a month."""
+    typed = _typed(request.POST, ("month", "use_case", "name"))
+
+    def enter() -> str:
+        found = facade.take_machine(
+            month=month_of(typed["month"]),
+            use_case=typed["use_case"],
+            name=typed["name"],
+            actor=caller,
+            now=now,
+            key=_key(request.POST),
+        )
+        return _machines_said(found)
+
+    return _done(request, "machine", typed, enter, caller, now)
+
+
+def _machines_said(found: facade.HardwareStated) -> str:
+    if not found.changed:
+        return "It was stated so already."
+    currency = facade.cost_currency()
+    return (
+        f"Entered: {figures.money(found.used, currency).text} used, "
+        f"{figures.money(found.waste, currency).text} waste; an allocation books it."
+    )
 
 
 @require_POST

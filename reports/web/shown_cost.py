@@ -11,6 +11,7 @@ from o10.access.keys import Caller
 from o10.access.roles import Action as Right
 from o10.kernel import figures
 from o10.kernel.ids import new_uuid
+from o10.kernel.money import half_even
 from o10.kernel.pageview import Bar, Link, PageView, link_with
 from reports import facade
 from reports.web import shown
@@ -79,6 +80,7 @@ def show_cost(
         "cases": [_case(each, page) for each in page.cases],
         "case_total": _case_total(page),
         "amounts": [_amount(row, page) for row in page.amounts],
+        "machines": [_machine(row, page) for row in page.machines],
         "rules": [_rule(row, names) for row in page.rules],
         "plan": _plan(page),
         "waiting": waiting_of(page.waiting),
@@ -335,6 +337,26 @@ def _amount(row: facade.AmountRow, page: facade.CostPage) -> dict[str, Any]:
     }
 
 
+def _machine(row: facade.MachineRow, page: facade.CostPage) -> dict[str, Any]:
+    one, currency = row.machine, page.currency
+    hour = half_even(one.hour.numerator, one.hour.denominator)
+    return {
+        "name": one.name,
+        "slug": row.use_case,
+        "use_case": page.use_cases.get(row.use_case, "the company"),
+        "month": f"{row.month:%b %Y}",
+        "month_text": f"{row.month:%Y-%m}",
+        "purchase": figures.money(one.purchase, currency),
+        "residual": figures.money(one.residual, currency) if one.residual else "",
+        "life": figures.count_exact(one.life_hours),
+        "planned": figures.percent(part=one.planned_ppm, whole=PPM),
+        "hour": figures.unit_cost(hour, currency),
+        "hours": f"{one.used_hours:,} of {one.hours:,}",
+        "used": figures.money(row.used, currency),
+        "waste": figures.money(row.waste, currency),
+    }
+
+
 def _names(rows: Iterable[facade.RuleRow | facade.ValueRow]) -> Mapping[str, str]:
     return facade.names_of(
         {each for row in rows for each in (row.requested_by, row.approved_by)}
@@ -405,6 +427,7 @@ def _forms(page: facade.CostPage, typed: Typed) -> dict[str, Any]:
         "drivers": facade.list_driver_names(),
         "grades": [each.value for each in facade.Grade],
         "use_cases": sorted(page.use_cases.items(), key=lambda each: each[1]),
+        "machine": typed.values if typed.form == "machine" else {"month": month},
         "amount": typed.values
         if typed.form == "amount"
         else {"month": month, "coverage": "100"},

@@ -9,7 +9,8 @@ from reports.web.api_costs import (
     OutcomeValues,
 )
 from reports.web.api_drivers import Drivers
-from reports.web.api_exports import export
+from reports.web.api_exports import export, export_one
+from reports.web.api_hardware import Hardware
 from reports.web.api_imports import ConfirmImport, Imports, OneImport
 from reports.web.api_invoices import BookInvoice, Invoices, OneInvoice
 from reports.web.api_outcomes import Outcomes
@@ -22,7 +23,9 @@ from reports.web.pages_cost import (
     ask_value,
     cost,
     outcomes,
+    remove_machine,
     state_amount,
+    state_machine,
 )
 from reports.web.pages_drivers import drivers
 from reports.web.pages_imports import (
@@ -46,6 +49,8 @@ urlpatterns = [
     path("plan/", plan, name="plan"),
     path("cost/", cost, name="cost"),
     path("cost/amounts/", state_amount, name="cost-amount"),
+    path("cost/hardware/", state_machine, name="cost-machine"),
+    path("cost/hardware/remove/", remove_machine, name="cost-machine-remove"),
     path("cost/rules/", ask_rule, name="cost-rule"),
     path("cost/allocations/", ask_allocation, name="cost-allocate"),
     path("cost/drivers/", drivers, name="cost-drivers"),
@@ -73,6 +78,7 @@ urlpatterns = [
     path("api/v1/periods", Periods.as_view(), name="api-periods"),
     path("api/v1/periods/<str:period>:close", ClosePeriod.as_view(), name="api-period-close"),
     path("api/v1/periods/<str:period>", OnePeriod.as_view(), name="api-period"),
+    path("api/v1/hardware", Hardware.as_view(), name="api-hardware"),
     path("api/v1/drivers", Drivers.as_view(), name="api-drivers"),
     path("api/v1/outcomes", Outcomes.as_view(), name="api-outcomes"),
     path("api/v1/outcome-values", OutcomeValues.as_view(), name="api-outcome-values"),
@@ -82,8 +88,14 @@ urlpatterns = [
     re_path(
         r"^(?P<screen>use-cases|cost|cost/use-cases|cost/amounts|cost/rules|cost/drivers|cost/outcomes"
         r"|cost/outcomes/values|envelopes|ledger|policies/decisions"
-        r"|prices|prices/quarantine|prices/proposals|fx-rates|commitments)\.(?P<form>csv|xlsx|json)$",
+        r"|prices|prices/quarantine|prices/proposals|fx-rates|commitments"
+        r"|imports|imports/bills|close)\.(?P<form>csv|xlsx|json)$",
         export,
         name="export",
+    ),
+    re_path(
+        r"^(?P<screen>imports|invoices|close)/(?P<public>[^/]+)\.(?P<form>csv|xlsx|json)$",
+        export_one,
+        name="export-one",
     ),
 ]

@@ -16,7 +16,6 @@ from reports.core.allocation import (
     allocate,
     find_rule_problem,
     full_cost,
-    hardware_cost,
     weights_of,
 )
 from reports.core.cost_components import (
@@ -266,28 +265,3 @@ def test_an_entry_belongs_to_one_component(entry, component):
         kind=kind, of_a_call=of_a_call, purpose=purpose, finish=finish, stated=stated
     )
     assert found is component
-
-
-def test_an_owned_machine_costs_its_hours_and_wastes_the_rest():
-    """$80,000 over 40,000 h at 80 % = $2.50 an hour, plus $0.70 running; 584 h planned."""
-    used, waste = hardware_cost(
-        purchase=90_000 * UNIT,
-        residual=10_000 * UNIT,
-        life_hours=40_000,
-        planned_utilisation_ppm=800_000,
-        hourly_running=7 * UNIT // 10,
-        hours=730,
-        used_hours=438,
-    )
-    assert used == 438 * 32 * UNIT // 10
-    assert used + waste == 584 * 32 * UNIT // 10
-    with pytest.raises(ValueError, match="positive"):
-        hardware_cost(
-            purchase=1,
-            residual=0,
-            life_hours=0,
-            planned_utilisation_ppm=1,
-            hourly_running=0,
-            hours=1,
-            used_hours=0,
-        )

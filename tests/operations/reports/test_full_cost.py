@@ -340,3 +340,56 @@ def _day_of_lines():
     with connection.cursor() as cursor:
         cursor.execute("SELECT max(day) FROM reports_cost_cell WHERE component = 'tools'")
         return cursor.fetchone()[0]
+
+
+def rig(name="rig", used_hours=438, **fields):
+    wanted = {"purchase": 90_000 * UNIT, "residual": 10_000 * UNIT, "life_hours": 40_000}
+    running = {"power": 7 * UNIT // 10, "hosting": 0, "staff": 0}
+    hours = {"planned_ppm": 800_000, "hours": 730, "used_hours": used_hours}
+    return reports.Machine(name=name, **wanted | running | hours | fields)
+
+
+def test_machines_state_cost_and_waste_and_an_allocation_books_both(company):
+    company.use("one")
+    said = {"month": OCTOBER, "actor": company.finops, "now": NOW}
+    first = reports.put_machine(machine=rig(), use_case="", source="asset 12", **said)
+    assert (first.used, first.waste) == (1_401_600_000_000, 467_200_000_000)
+    again = reports.put_machine(machine=rig(), use_case="", source="asset 12", **said)
+    assert (first.changed, again.changed) == (True, False)
+    both = reports.put_machine(machine=rig("b", 0), use_case="", source="asset 13", **said)
+    assert [each.name for each in both.machines] == ["b", "rig"]
+    assert both.waste == 467_200_000_000 + 584 * 32 * UNIT // 10
+    left = reports.take_machine(name="b", use_case="", **said)
+    assert (left.used, left.waste) == (first.used, first.waste)
+    company.rule("hardware", "by_calls")
+    company.count()
+    company.allocate()
+    company.count()
+    found = cost_of_october()
+    lines = {line.component: line for line in found.lines}
+    used = lines[reports.Component.HARDWARE]
+    assert (used.nanos, used.waiting, used.known) == (first.used, 0, True)
+    assert used.grade is reports.Grade.DERIVED
+    assert "$3.20 an hour" in used.basis
+    # No rule places the waste: it is a line of its own.
+    assert lines[reports.Component.HARDWARE_WASTE].nanos == first.waste == found.unallocated
+    assert not reports.take_machine(name="rig", use_case="", **said).machines
+    assert company.allocate().reversed == 2
+
+
+def test_a_machine_that_cannot_be_and_a_closed_month_write_nothing(company, monkeypatch):
+    said = {"use_case": "", "source": "asset 12", "actor": company.finops, "now": NOW}
+    with pytest.raises(ValidationFailed) as caught:
+        reports.put_machine(machine=rig(used_hours=999), month=OCTOBER, **said)
+    assert caught.value.errors[0].pointer == "/machines/0/used_hours"
+    with pytest.raises(ValidationFailed) as caught:
+        reports.put_machine(machine=rig(), month=OCTOBER, **said | {"use_case": "nobody"})
+    assert [each.pointer for each in caught.value.errors] == ["/use_case"]
+    with pytest.raises(Forbidden):
+        reports.put_machine(machine=rig(), month=OCTOBER, **said | {"actor": company.router})
+    closed = type("Closed", (), {"status": "closed", "period": "2026-10", "closed_at": NOW})()
+    monkeypatch.setattr(ledger, "find_period", lambda period: closed)
+    with pytest.raises(ValidationFailed) as caught:
+        reports.put_machine(machine=rig(), month=OCTOBER, **said)
+    assert [each.code for each in caught.value.errors] == ["period_closed"]
+    assert not list_amounts(first=OCTOBER, after=NOVEMBER)

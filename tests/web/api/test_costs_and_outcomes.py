@@ -171,7 +171,12 @@ def test_nothing_of_it_ever_keeps_a_prompt(script):
         assert cursor.fetchone()[0] == 0
 
 
-VOLUME = {"use_case": "support-assistant", "driver": "tickets", "period": "2026-10", "volume": 9}
+VOLUME = {
+    "use_case": "support-assistant",
+    "driver": "tickets",
+    "period": "2026-10",
+    "volume": 9,
+}
 
 
 def test_volumes_of_a_driver_are_told_by_json_and_by_csv(script):
@@ -212,3 +217,29 @@ def test_a_file_of_volumes_names_its_wrong_rows(script):
     narrow = script(use_cases=("contract-review",))
     assert narrow.post("drivers", VOLUME).status_code == 422
     assert narrow.get("drivers").json()["items"] == []
+
+
+def test_owned_machines_are_stated_and_listed(script):
+    finops = script(Role.FINOPS)
+    rig = {
+        "name": "rig",
+        "purchase": "90000",
+        "residual": "10000",
+        "life_hours": 40_000,
+        "planned_utilisation": "0.8",
+        "power": "0.70",
+        "hours": 730,
+        "used_hours": 438,
+    }
+    body = {"month": "2026-10", "machines": [rig], "source": "asset 12"}
+    told = finops.post("hardware", body)
+    assert told.status_code == 200, told.content
+    assert told.json()["hardware"] == "1401.60"
+    assert (told.json()["changed"], told.json()["hardware_waste"]) == (True, "467.20")
+    assert finops.post("hardware", body).json()["changed"] is False
+    listed = script(Role.VIEWER).get("hardware", {"month": "2026-10"}).json()
+    assert listed["items"][0]["used_cost"] == "1401.60"
+    wrong = finops.post("hardware", {**body, "machines": [{**rig, "used_hours": 999}]})
+    assert wrong.status_code == 422
+    assert problem(wrong)["errors"][0]["field"] == "/machines/0/used_hours"
+    assert script(Role.VIEWER).post("hardware", body).status_code == 403

@@ -23,6 +23,7 @@ class PoliciesConfig(AppConfig):
         facade.register_price_kinds()
         facade.register_envelope_kinds()
         facade.register_use_case_kinds()
+        facade.register_correction_kinds()
         facade.register_policy_kind()
         facade.register_access_kinds()
         facade.register_signed_change()

@@ -42,12 +42,13 @@ def reverse(
     now: datetime,
     replacement: Mapping[str, object] | None = None,
     ledger_id: int = COMPANY_LEDGER,
+    approval: str = "",
 ) -> Written:
     """What was written to take this entry back, and to state it anew?
 
     `replacement` names the fields that were wrong with their right values; None = it never
     happened. `requested_by` and `approved_by` are public ids, `actor_id` the maker's number;
-    `key` is the caller's idempotency key.
+    `key` is the caller's idempotency key, `approval` the request that was agreed to.
     Raises: SelfApproval (`self_approval`); AlreadyReversed (`already_reversed`); NotReversible
     (`not_reversible`); NotFound (`not_found`); IdempotencyMismatch; ExposureUnkept.
     Locks: the key, the row of `ledger_reversed`, then what the exposure keeper locks.
@@ -58,6 +59,7 @@ def reverse(
         "approved_by": approved_by,
         "reason": reason,
         "requested_by": requested_by,
+        **({"approval": approval} if approval else {}),
     }
     asked = {
         **request,
@@ -90,6 +92,17 @@ def reverse(
         request_hash=sha256(canonical_json(asked)).digest(),
         run=run,
     )
+
+
+def reversed_by(*, uid: UUID, ledger_id: int = COMPANY_LEDGER) -> UUID | None:
+    """Which reversal took this entry back? None = it stands."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT by_uid FROM ledger_reversed WHERE ledger_id = %s AND uid = %s",
+            [ledger_id, uid],
+        )
+        row = cursor.fetchone()
+    return None if row is None else UUID(str(row[0]))
 
 
 def with_versions(drafts: list[Entry]) -> list[Entry]:
@@ -134,9 +147,4 @@ def _mark_reversed(*, ledger_id: int, uid: UUID, by_uid: UUID) -> None:
         )
         if cursor.rowcount == 1:
             return
-        cursor.execute(
-            "SELECT by_uid FROM ledger_reversed WHERE ledger_id = %s AND uid = %s",
-            [ledger_id, uid],
-        )
-        row = cursor.fetchone()
-    raise AlreadyReversed(uid=str(uid), by=str(row[0]) if row else "")
+    raise AlreadyReversed(uid=str(uid), by=str(reversed_by(uid=uid, ledger_id=ledger_id) or ""))

@@ -1,7 +1,7 @@
 """What is this charge, why this price, and can anybody have changed it? One entry.
 
-Also the way to take it back: a reversing entry, proposed by the person who is signed in and
-confirmed on the same screen by a second one.
+Also the way to take it back: a reversing entry, asked for here and entered once a second person
+has agreed.
 """
 
 from datetime import datetime
@@ -17,20 +17,18 @@ from ledger import facade
 from ledger.web.scope import check_in_scope
 from ledger.web.shown_correction import ReversalProblem
 from ledger.web.shown_entry import EntryPage, show_entry, show_unsealed
-from o10.access import keys, sessions
-from o10.access.checks import can
 from o10.access.keys import Caller
 from o10.access.pages import page, render_page
 from o10.access.roles import Action
 from o10.kernel import ids
 from o10.kernel.errors import (
+    Forbidden,
     IdempotencyMismatch,
     NotFound,
-    RateLimited,
     Rejected,
-    SelfApproval,
-    Unauthorized,
+    ValidationFailed,
 )
+from o10.kernel.money import Nanos, parse_nanos
 
 REASON_LEAST = 8
 REASON_MOST = 400
@@ -71,9 +69,9 @@ def entry_by_id(
 def reverse_entry(
     request: HttpRequest, seq: int, *, caller: Caller, now: datetime
 ) -> HttpResponse:
-    """Takes the entry back: once for each form, with a reason and a second person."""
+    """Asks for the entry to be taken back: once for each form, and a second person decides."""
     reason = request.POST.get("reason", "").strip()[:REASON_MOST]
-    typed = {"reason": reason, "email": request.POST.get("email", "")[:254]}
+    typed = {"reason": reason, "amount": request.POST.get("amount", "").strip()[:40]}
     stored = facade.get_by_seq(ledger_id=facade.COMPANY_LEDGER, seq=seq)
     check_in_scope(caller, stored)
     if len(reason) < REASON_LEAST:
@@ -85,64 +83,46 @@ def reverse_entry(
         )
         return _answer(request, seq, caller=caller, now=now, problem=problem)
     try:
-        second = _second(request, email=typed["email"], now=now)
-        written = facade.reverse(
+        asked = facade.correction_desk().ask(
             uid=stored.uid,
-            key=request.POST.get("key", "")[:64] or f"{stored.uid}",
+            amount_nanos=_amount(typed["amount"]),
             reason=reason,
-            requested_by=caller.actor,
-            approved_by=second.actor,
-            actor_id=facade.intern(
-                facade.Domain.ACTOR,
-                {"id": caller.actor},
-                ledger_id=facade.COMPANY_LEDGER,
-                actor=0,
-                now=now,
-            ),
+            actor=caller,
             now=now,
+            key=request.POST.get("key", "")[:64],
         )
     except _REFUSALS as error:
         problem = _problem_of(error, typed)
         return _answer(request, seq, caller=caller, now=now, problem=problem)
-    messages.success(request, f"Entry {seq:,} is taken back; both entries stay.")
-    return redirect("ledger-entry-by-id", ids.id_of("ent", written.uid))
+    messages.success(request, "Asked: it waits for controller. Nothing has been entered yet.")
+    return redirect(asked.url)
 
 
-class _MayNotConfirm(Rejected):
-    """Does the second person lack the right to correct the ledger?"""
-
-    code = "forbidden"
+def _amount(typed: str) -> Nanos | None:
+    """Empty = it never happened. Raises: ValidationFailed (`validation_failed`)."""
+    try:
+        return parse_nanos(typed.replace(",", "")) if typed else None
+    except Rejected as error:
+        raise ValidationFailed(errors=list(error.errors)) from error
 
 
 _REFUSALS = (
-    Unauthorized,
-    RateLimited,
-    _MayNotConfirm,
-    SelfApproval,
+    Forbidden,
+    ValidationFailed,
     facade.AlreadyReversed,
     facade.NotReversible,
     IdempotencyMismatch,
 )
 _ANSWERS: dict[type[Exception], tuple[str, str, int]] = {
-    Unauthorized: (
-        "The second person was not recognised.",
-        "E-mail address or password is wrong. Nothing was entered.",
+    Forbidden: (
+        "This person may not ask for it.",
+        "A person with the role finops asks, a controller agrees. Nothing was entered.",
+        403,
+    ),
+    ValidationFailed: (
+        "That amount can't be.",
+        "An amount such as 12.50, not negative, and another one than now. Nothing was entered.",
         422,
-    ),
-    RateLimited: (
-        "Too many tries.",
-        "Nothing was entered. Wait a quarter of an hour and confirm again.",
-        429,
-    ),
-    _MayNotConfirm: (
-        "This person may not confirm it.",
-        "A second person with the role finops or controller has to. Nothing was entered.",
-        403,
-    ),
-    SelfApproval: (
-        "Two people are needed.",
-        "Nobody confirms what they proposed themselves. Nothing was entered.",
-        403,
     ),
     facade.AlreadyReversed: (
         "It was taken back before.",
@@ -156,7 +136,7 @@ _ANSWERS: dict[type[Exception], tuple[str, str, int]] = {
     ),
     IdempotencyMismatch: (
         "This form was sent before with another reason.",
-        "The first one counts. Load the page again to see what was entered.",
+        "The first one counts. Load the page again to see what waits.",
         409,
     ),
 }
@@ -167,16 +147,6 @@ def _problem_of(error: Exception, typed: dict[str, str]) -> ReversalProblem:
         answer for kind, answer in _ANSWERS.items() if isinstance(error, kind)
     )
     return ReversalProblem(title, text, status, typed)
-
-
-def _second(request: HttpRequest, *, email: str, now: datetime) -> Caller:
-    person = sessions.confirm_person(
-        request, email=email, password=request.POST.get("password", ""), now=now
-    )
-    second = keys.caller_of_person(person)
-    if not can(caller=second, action=Action.CORRECT_LEDGER):
-        raise _MayNotConfirm(role=second.role.value)
-    return second
 
 
 def _answer(

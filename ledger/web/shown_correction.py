@@ -1,6 +1,7 @@
 """How does the way to take an entry back stand in its template, and who may go it?"""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
@@ -12,11 +13,12 @@ from o10.access.keys import Caller
 from o10.access.roles import Action
 from o10.kernel import figures
 
-NEEDS = "finops or controller, and a second one of them"
+NEEDS = "finops asks, a controller agrees"
 APPROVAL_WORDS = {
     "reason": "Reason",
     "requested_by": "Proposed by",
     "approved_by": "Confirmed by",
+    "approval": "By request",
 }
 """Field of an approval document to what a person reads."""
 
@@ -36,13 +38,16 @@ def show_correction(
     *,
     currency: str,
     caller: Caller,
+    now: datetime,
     key: str,
     problem: ReversalProblem | None,
 ) -> dict[str, Any]:
     """What takes the entry back, what would it move, and may this person propose it?"""
     line = detail.line
-    may = can(caller=caller, action=Action.CORRECT_LEDGER)
     reversible = facade.Kind[line.kind.upper()] in facade.REVERSIBLE
+    desk = facade.correction_desk()
+    may = can(caller=caller, action=Action.CORRECT_LEDGER) and desk.may_ask(caller)
+    waiting = desk.waiting(line.uid, now) if reversible else ()
     undone = detail.reversed_by is not None
     facts = [
         _link_fact("Reversed by", detail.reversed_by),
@@ -58,7 +63,8 @@ def show_correction(
     return {
         "shown": reversible or undone or detail.reverses is not None,
         "facts": facts,
-        "open": may and reversible and not undone and line.seq is not None,
+        "open": may and reversible and not undone and not waiting and line.seq is not None,
+        "waiting": waiting,
         "why_not": _why_not(line, may=may, reversible=reversible, undone=undone),
         "url": reverse("ledger-reverse", args=[line.seq]) if line.seq else "",
         "key": key,
@@ -77,7 +83,7 @@ def _why_not(line: facade.EntryLine, *, may: bool, reversible: bool, undone: boo
             "This kind moves no settled money: a hold ends by release, settle or expiry, and a "
             "statement is superseded by a newer one."
         )
-    return "" if may else "A person with the role finops or controller can propose it."
+    return "" if may else "A person with the role finops can ask for it; a controller agrees."
 
 
 def _approval(detail: facade.EntryDetail) -> list[dict[str, Any]]:

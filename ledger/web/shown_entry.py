@@ -80,6 +80,7 @@ def show_entry(page: EntryPage) -> dict[str, Any]:
             detail,
             currency=company.currency,
             caller=page.caller,
+            now=page.now,
             key=page.form_key,
             problem=page.problem,
         ),

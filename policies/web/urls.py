@@ -34,6 +34,7 @@ from policies.web.api_approvals import (
     Withdraw,
 )
 from policies.web.api_commitments import Commitments, FxRates, FxSettlements, OneCommitment
+from policies.web.api_corrections import EntryReverse
 from policies.web.api_decisions import Decisions, OneDecision
 from policies.web.api_envelopes import EnvelopeBatches, Envelopes, OneEnvelope
 from policies.web.api_kill_criteria import (
@@ -51,6 +52,7 @@ from policies.web.api_prices import (
     PriceEnds,
     PriceHistory,
     PriceProposals,
+    PriceDismissal,
     PriceQuarantine,
     PriceRelease,
     PriceRevaluations,
@@ -90,6 +92,7 @@ urlpatterns = [
     path("approvals/<str:approval>:ask", Ask.as_view(), name="api-ask"),
     path("approvals/<str:approval>:delegate", Delegate.as_view(), name="api-delegate"),
     path("approvals/<str:approval>", OneApproval.as_view(), name="api-approval"),
+    path("ledger/entries/<str:entry>:reverse", EntryReverse.as_view(), name="api-reverse"),
     path("leases", Leases.as_view(), name="api-leases"),
     path("leases/<str:lease>:return", LeaseReturn.as_view(), name="api-lease-return"),
     path(
@@ -127,6 +130,11 @@ urlpatterns = [
     path("price-proposals", PriceProposals.as_view(), name="api-price-proposals"),
     path(
         "price-proposals/<str:proposal>", OnePriceProposal.as_view(), name="api-price-proposal"
+    ),
+    path(
+        "price-quarantine/<str:row>:dismiss",
+        PriceDismissal.as_view(),
+        name="api-price-dismissal",
     ),
     path("price-quarantine", PriceQuarantine.as_view(), name="api-price-quarantine"),
     path(

@@ -11,7 +11,7 @@ import pytest
 
 from ledger import facade
 from o10.access.roles import Role
-from tests.journeys.conftest import PASSWORD, axe_findings
+from tests.journeys.conftest import axe_findings
 from tests.waiting import wait_until
 from tests.web.reports.pages_company import NOW, seal_all, use_some
 
@@ -123,20 +123,19 @@ def test_filter_pages_and_entry_work_without_script(site, visit):
     assert page.locator(".proof li").count() >= 4
 
 
-def test_two_people_take_an_entry_back_on_one_screen(site, visit, seal):
+def test_two_people_take_an_entry_back(site, visit, seal):
     spend(site)
     seal()
     entry = facade.list_entry_lines(where=facade.LineFilter(kinds=("usage",)), limit=1).items[0]
     page = visit(f"/ledger/{entry.seq}/", role=Role.FINOPS)
     page.locator("#correction summary").click()
     page.fill("#reason", "Booked for the wrong use case")
-    page.fill("#second-email", "controller@acme.example")
-    page.fill("#second-password", PASSWORD)
-    page.get_by_role("button", name="Enter the reversal").click()
-    page.wait_for_url("**/ledger/ent_*/")
-    assert "waits for the seal" in page.locator("h1").inner_text()
+    page.get_by_role("button", name="Ask to take it back").click()
+    page.wait_for_url("**/approvals/apr_*/")
+    second = visit(page.url.removeprefix(site.url), role=Role.CONTROLLER)
+    second.get_by_role("link", name="Approve", exact=False).first.click()
+    second.get_by_role("button", name="Approve this change").click()
+    second.wait_for_selector("text=Approved and carried out")
     seal()
-    page.locator("h1", has_text=f"takes back entry {entry.seq:,}").wait_for(timeout=10_000)
-    page.get_by_role("link", name="Open the entry taken back").click()
-    page.wait_for_url(f"**/ledger/{entry.seq}/")
+    page.goto(f"{site.url}/ledger/{entry.seq}/")
     assert "Taken back by entry" in page.locator(".banner").first.inner_text()

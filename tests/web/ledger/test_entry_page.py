@@ -8,13 +8,16 @@ import pytest
 
 from ledger import facade
 from o10.access.roles import Role
+from o10.kernel import clock
+from o10.kernel.errors import SelfApproval
 from o10.kernel.figures import MINUS, money_exact
 from policies import facade as policies
+from policies.core.approvals import BaseChanged
+from tests.company import caller
 from tests.web.reports.pages_company import NOW, use_some
 
 pytestmark = pytest.mark.usefixtures("company")
 _names = itertools.count(1)
-PASSWORD = "a password of the tests"
 
 
 @pytest.fixture
@@ -41,10 +44,18 @@ def form(client, line, **changes):
     return {
         "key": page.context["correction"]["key"],
         "reason": "Booked for the wrong use case",
-        "email": "controller@acme.example",
-        "password": PASSWORD,
+        "amount": "",
         **changes,
     }
+
+
+def agree(company, answer, role=Role.CONTROLLER):
+    """The request behind the answer, agreed to by a person of this role; what it made."""
+    approval = answer.headers["Location"].strip("/").split("/")[-1]
+    checker = caller(role, company.people[role])
+    policies.approve(approval=approval, actor=checker, now=clock.now())
+    made = policies.get_approval(approval=approval, now=clock.now()).result
+    return f"/ledger/{made['entry']}/"
 
 
 def test_every_priced_entry_is_recomputed_to_the_nano(browser):
@@ -149,12 +160,18 @@ def test_two_people_take_an_entry_back_and_both_entries_stay(company, browser, s
     before = policies.get_envelope(envelope=company.envelopes["company"], now=NOW)
     answer = browser.post(f"/ledger/{spent.seq}/reverse/", form(browser, spent))
     assert answer.status_code == 302
+    waits = browser.get(f"/ledger/{spent.seq}/")
+    assert b"waits for approval" in waits.content
+    assert waits.context["correction"]["open"] is False
+    assert spent.uid not in [line.reverses for line in lines("reversal")]
+    made = agree(company, answer)
     seal()
-    there = browser.get(browser.get(answer.headers["Location"]).headers["Location"])
+    there = browser.get(browser.get(made).headers["Location"])
     assert there.context["line"].amount == -spent.amount
     facts = {fact["term"]: fact for fact in there.context["correction"]["facts"]}
     assert facts["Proposed by"]["code"] == company.people[Role.FINOPS]
     assert facts["Confirmed by"]["code"] == company.people[Role.CONTROLLER]
+    assert facts["By request"]["code"].startswith("apr_")
     assert facts["Reverses"]["href"] == f"/ledger/{spent.seq}/"
     back = browser.get(f"/ledger/{spent.seq}/")
     assert back.context["line"].amount == spent.amount
@@ -165,33 +182,62 @@ def test_two_people_take_an_entry_back_and_both_entries_stay(company, browser, s
     assert policies.check_conservation() == []
 
 
-def test_the_same_form_twice_has_one_effect(browser, spent):
+def test_the_right_amount_is_stated_beside_the_negative(company, browser, spent):
+    sent = form(browser, spent, amount="0.5")
+    agree(company, browser.post(f"/ledger/{spent.seq}/reverse/", sent))
+    stated = [line for line in lines("usage") if line.amount == 500_000_000]
+    assert len(stated) == 1
+    assert [line.amount for line in lines("reversal") if line.reverses == spent.uid] == [
+        -spent.amount
+    ]
+    assert policies.check_conservation() == []
+
+
+def test_the_same_form_twice_is_one_request(company, browser, spent):
     sent = form(browser, spent)
     first = browser.post(f"/ledger/{spent.seq}/reverse/", sent)
     second = browser.post(f"/ledger/{spent.seq}/reverse/", sent)
     assert first.headers["Location"] == second.headers["Location"]
+    agree(company, first)
     assert [line.reverses for line in lines("reversal")].count(spent.uid) == 1
 
 
-def test_a_second_form_for_the_same_entry_is_told_it_was_taken_back(browser, spent):
+def test_a_second_form_for_the_same_entry_is_told_it_was_taken_back(company, browser, spent):
     stale = form(browser, spent)
-    browser.post(f"/ledger/{spent.seq}/reverse/", form(browser, spent))
+    agree(company, browser.post(f"/ledger/{spent.seq}/reverse/", form(browser, spent)))
     answer = browser.post(f"/ledger/{spent.seq}/reverse/", stale)
     assert answer.status_code == 409
     assert b"It was taken back before." in answer.content
+
+
+def test_of_two_requests_for_one_entry_the_second_is_void(company, browser, spent):
+    one = browser.post(f"/ledger/{spent.seq}/reverse/", form(browser, spent))
+    two = browser.post(f"/ledger/{spent.seq}/reverse/", form(browser, spent, key="another"))
+    agree(company, one)
+    with pytest.raises(BaseChanged):
+        agree(company, two)
+
+
+def test_who_asked_does_not_agree_and_a_controller_does_not_ask(company, browser, spent):
+    answer = browser.post(f"/ledger/{spent.seq}/reverse/", form(browser, spent))
+    with pytest.raises(SelfApproval):
+        agree(company, answer, Role.FINOPS)
+    controller = company.client(Role.CONTROLLER)
+    sent = {"reason": "Booked for the wrong use case", "key": "own"}
+    refused = controller.post(f"/ledger/{spent.seq}/reverse/", sent)
+    assert refused.status_code == 403
+    assert b"This person may not ask for it." in refused.content
 
 
 @pytest.mark.parametrize(
     ("changes", "status", "said"),
     [
         ({"reason": "why"}, 422, "Say why."),
-        ({"password": "not the password"}, 422, "The second person was not recognised."),
-        ({"email": "finops@acme.example"}, 403, "Two people are needed."),
-        ({"email": "viewer@acme.example"}, 403, "This person may not confirm it."),
-        ({"email": "nobody\x00@acme.example"}, 422, "The second person was not recognised."),
+        ({"amount": "twelve"}, 422, "That amount can&#x27;t be."),
+        ({"amount": "-1"}, 422, "That amount can&#x27;t be."),
     ],
 )
-def test_a_refusal_says_why_keeps_what_was_typed_and_enters_nothing(
+def test_a_refusal_says_why_keeps_what_was_typed_and_asks_nothing(
     browser, spent, changes, status, said
 ):
     sent = form(browser, spent, **changes)
@@ -199,8 +245,7 @@ def test_a_refusal_says_why_keeps_what_was_typed_and_enters_nothing(
     assert answer.status_code == status
     assert said in answer.content.decode()
     assert sent["reason"] in answer.content.decode()
-    assert PASSWORD not in answer.content.decode()
-    assert spent.uid not in [line.reverses for line in lines("reversal")]
+    assert not policies.find_open(subject=spent.public, now=clock.now())
 
 
 def test_a_hold_is_not_taken_back(browser):
@@ -217,9 +262,9 @@ def test_a_hold_is_not_taken_back(browser):
 def test_who_may_not_correct_sees_who_can_and_is_refused(company, spent, role):
     client = company.client(role)
     page = client.get(f"/ledger/{spent.seq}/")
-    assert "finops or controller can propose it" in page.content.decode()
-    assert b'name="password"' not in page.content
-    sent = {"reason": "Booked for the wrong use case", "email": "x", "password": "y"}
+    assert "role finops can ask for it" in page.content.decode()
+    assert b'name="amount"' not in page.content
+    sent = {"reason": "Booked for the wrong use case"}
     assert client.post(f"/ledger/{spent.seq}/reverse/", sent).status_code == 403
     assert client.get(f"/ledger/{spent.seq}/reverse/").status_code == 405
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -99,7 +99,7 @@ def list_imports(*, source: str = "", limit: int = LIST_MOST) -> list[ImportView
     rows = Import.objects.defer("body").exclude(state="discarded")
     if source:
         rows = rows.filter(source=source)
-    return [_view(row) for row in rows.order_by("-id")[:limit]]
+    return _views(list(rows.order_by("-id")[:limit]))
 
 
 def get_import(public: str) -> ImportView:
@@ -152,7 +152,17 @@ def list_accruals(period: str) -> list[AccrualRow]:
 
 
 def _view(row: Import) -> ImportView:
-    first, last = _positions(row.first_entry, row.last_entry)
+    return _views([row])[0]
+
+
+def _views(rows: Sequence[Import]) -> list[ImportView]:
+    seqs = _positions({entry for row in rows for entry in (row.first_entry, row.last_entry)})
+    return [
+        _told(row, seqs.get(row.first_entry, 0), seqs.get(row.last_entry, 0)) for row in rows
+    ]
+
+
+def _told(row: Import, first: int, last: int) -> ImportView:
     return ImportView(
         id=row.public,
         source=row.source,
@@ -183,12 +193,11 @@ def _view(row: Import) -> ImportView:
     )
 
 
-def _positions(first: int, last: int) -> tuple[int, int]:
-    if not first:
-        return 0, 0
+def _positions(entries: Collection[int]) -> dict[int, int]:
+    """Which position has each of these entries? Those that wait for the sealer have none."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT entry_id, seq FROM ledger_seal WHERE entry_id = ANY(%s)", [[first, last]]
+            "SELECT entry_id, seq FROM ledger_seal WHERE entry_id = ANY(%s)",
+            [[entry for entry in entries if entry]],
         )
-        found = dict(cursor.fetchall())
-    return found.get(first, 0), found.get(last, 0)
+        return dict(cursor.fetchall())

@@ -11,6 +11,7 @@ from django.db import connection
 from ledger.core.entry import Flag, Kind
 from ledger.core.prior_period import Placement, month_bounds, place
 from ledger.queries.ledgers import COMPANY_LEDGER, ledger_of_company
+from ledger.queries.registry import meanings_of
 from o10.kernel.errors import NotFound
 
 _COLUMNS: Final = (
@@ -53,15 +54,18 @@ class PeriodSums:
 
 @dataclass(frozen=True, slots=True)
 class PriorLine:
-    """Which entry of an open month is about a closed one? Nanos; `about` is the closed one."""
+    """Which entry of an open month is about a closed one? Nanos; `about_at` lies in that one.
+
+    `venue` and `model` are slugs, empty where the entry has none.
+    """
 
     uid: str
     seq: int | None
     kind: int
     recorded_at: datetime
     about_at: str
-    venue_id: int
-    model_id: int
+    venue: str
+    model: str
     use_case_id: int
     amount_nanos: int
 
@@ -187,7 +191,18 @@ def list_prior_lines(period: str, *, ledger_id: int = COMPANY_LEDGER) -> list[Pr
             """,
             [ledger_id, int(Flag.PRIOR_PERIOD), ledger_id, period, period],
         )
-        return [PriorLine(*row) for row in cursor.fetchall()]
+        found = cursor.fetchall()
+    venues = _slugs("venue", {row[5] for row in found})
+    models = _slugs("model", {row[6] for row in found})
+    return [
+        PriorLine(*row[:5], venues.get(row[5], ""), models.get(row[6], ""), *row[7:])
+        for row in found
+    ]
+
+
+def _slugs(domain: str, numbers: set[int]) -> dict[int, str]:
+    named = meanings_of(domain=domain, numbers=numbers - {0})
+    return {number: str(body.get("slug", "")) for number, body in named.items()}
 
 
 def _periods(where: str, values: Sequence[object], ledger_id: int) -> list[PeriodRow]:

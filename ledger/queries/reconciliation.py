@@ -5,7 +5,7 @@ providers count), lines of a later month about those days included; the bill's s
 lines; what was booked as difference stands between them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
@@ -23,22 +23,22 @@ from o10.kernel.errors import NotFound
 LIST_MOST: Final = 200
 _KINDS: Final = [Kind.SETTLE, Kind.OVERRUN, Kind.USAGE, Kind.REVERSAL, Kind.REVALUATION]
 _SUMS: Final = """
-SELECT (e.at AT TIME ZONE 'UTC')::date, e.model_id, e.offer_id, e.dims_id, e.use_case_id,
-       e.envelope_id, sum(e.amount_nanos)::bigint,
+SELECT e.venue_id, (e.at AT TIME ZONE 'UTC')::date, e.model_id, e.offer_id, e.dims_id,
+       e.use_case_id, e.envelope_id, sum(e.amount_nanos)::bigint,
        sum(e.tok_in + e.tok_cache_read + e.tok_cache_write + e.tok_cache_write_1h + e.tok_out
            + e.tok_reasoning)::bigint
 FROM (
     SELECT o.*, o.effective_at AS at FROM ledger_entry o
-    WHERE o.ledger_id = %(ledger)s AND o.venue_id = %(venue)s AND o.kind = ANY(%(kinds)s)
+    WHERE o.ledger_id = %(ledger)s AND o.venue_id = ANY(%(venues)s) AND o.kind = ANY(%(kinds)s)
       AND o.effective_at >= %(start)s AND o.effective_at < %(end)s
       AND o.recorded_at >= %(start)s::timestamptz - interval '1 day'
       AND o.flags & %(prior)s = 0
     UNION ALL
     SELECT l.*, (convert_from(d.body, 'UTF8')::jsonb #>> '{prior_period,at}')::timestamptz
     FROM ledger_entry l JOIN ledger_document d ON d.hash = l.doc
-    WHERE l.ledger_id = %(ledger)s AND l.venue_id = %(venue)s AND l.kind = ANY(%(kinds)s)
+    WHERE l.ledger_id = %(ledger)s AND l.venue_id = ANY(%(venues)s) AND l.kind = ANY(%(kinds)s)
       AND l.flags & %(prior)s <> 0
-      AND l.effective_at >= %(end)s AND l.recorded_at >= %(end)s
+      AND l.effective_at >= %(start)s AND l.recorded_at >= %(start)s
       AND (convert_from(d.body, 'UTF8')::jsonb #>> '{prior_period,at}')::timestamptz
           >= %(start)s
       AND (convert_from(d.body, 'UTF8')::jsonb #>> '{prior_period,at}')::timestamptz
@@ -47,13 +47,16 @@ FROM (
 LEFT JOIN ledger_entry b ON e.kind = %(reversal)s AND b.uid = e.reverses
      AND b.kind = %(reconcile)s AND b.recorded_at >= %(start)s
 WHERE b.uid IS NULL
-GROUP BY 1, 2, 3, 4, 5, 6
+GROUP BY 1, 2, 3, 4, 5, 6, 7
 """
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceRow:
-    """Which bill is it, with how many lines, over how much? Nanos of `currency`."""
+    """Which bill is it, with how many lines, over how much? Nanos of `currency`.
+
+    `late_lines` came in after the month was closed.
+    """
 
     id: int
     public: str
@@ -66,7 +69,7 @@ class InvoiceRow:
     received_at: datetime
     lines: int
     amount_nanos: int
-    late_nanos: int
+    late_lines: int
     first_day: date
     last_day: date
     starts_at: datetime
@@ -78,6 +81,12 @@ class Shares:
     """Whose spend is one key of the ledger's side: (use case, envelope) -> nanos?"""
 
     by_owner: Mapping[tuple[int, int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    spent: Spent
+    owner: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,27 +153,42 @@ def reconcile_invoice(public: str) -> Reconciliation:
 
     Raises: NotFound (`not_found`).
     """
-    invoice = get_invoice(public)
-    lines = InvoiceLine.objects.filter(invoice_id=invoice.id).values_list(
-        "day", "last_day", "model", "tier", "account", "amount_nanos", "quantity", "unit"
-    )
-    billed = [
-        Billed(Key(*line[:5]), line[5], line[6] if line[7] == "tokens" else None)
-        for line in lines
+    return reconcile_invoices([get_invoice(public)])[0]
+
+
+def reconcile_invoices(invoices: Sequence[InvoiceRow]) -> list[Reconciliation]:
+    """How do these bills stand to the ledger now? In their order, with one look for all."""
+    if not invoices:
+        return []
+    billed = _billed(invoices)
+    booked = _booked(invoices)
+    cells = _spent(invoices)
+    models = list_meanings(domain="model")
+    model_ids = {str(body.get("slug", "")): number for number, body in models.items()}
+    return [
+        _reconciled(each, billed[each.id], cells[each.venue_id], booked[each.id], model_ids)
+        for each in invoices
     ]
-    cells = _spent(invoice)
-    matching = match(billed, [each for each, _ in cells], _booked(invoice))
+
+
+def _reconciled(
+    invoice: InvoiceRow,
+    billed: Sequence[Billed],
+    cells: Sequence[_Spent],
+    booked: Sequence[BookedBefore],
+    model_ids: Mapping[str, int],
+) -> Reconciliation:
+    own = [each for each in cells if invoice.first_day <= each.spent.day <= invoice.last_day]
     fold = Fold.of(each.key for each in billed)
     shares: dict[Key, dict[tuple[int, int], int]] = {}
-    for each, owner in cells:
-        owners = shares.setdefault(fold.key_of(each), {})
-        owners[owner] = owners.get(owner, 0) + each.amount
-    models = list_meanings(domain="model")
+    for each in own:
+        owners = shares.setdefault(fold.key_of(each.spent), {})
+        owners[each.owner] = owners.get(each.owner, 0) + each.spent.amount
     return Reconciliation(
         invoice=invoice,
-        matching=matching,
+        matching=match(billed, [each.spent for each in own], booked),
         shares={key: Shares(owners) for key, owners in shares.items()},
-        model_ids={str(body.get("slug", "")): number for number, body in models.items()},
+        model_ids=model_ids,
     )
 
 
@@ -230,7 +254,7 @@ def _rows(found: Sequence[Invoice]) -> list[InvoiceRow]:
         .annotate(
             number=Count("uid"),
             amount=Sum("amount_nanos"),
-            late=Sum("amount_nanos", filter=Q(is_late=True)),
+            late=Count("uid", filter=Q(is_late=True)),
             first=Min("day"),
             last=Max("last_day"),
         )
@@ -251,7 +275,7 @@ def _rows(found: Sequence[Invoice]) -> list[InvoiceRow]:
                 received_at=each.received_at,
                 lines=told.get("number") or 0,
                 amount_nanos=int(told.get("amount") or 0),
-                late_nanos=int(told.get("late") or 0),
+                late_lines=told.get("late") or 0,
                 first_day=told.get("first") or each.starts_at.date(),
                 last_day=told.get("last") or each.starts_at.date(),
                 starts_at=each.starts_at,
@@ -261,42 +285,52 @@ def _rows(found: Sequence[Invoice]) -> list[InvoiceRow]:
     return rows
 
 
-def _spent(invoice: InvoiceRow) -> list[tuple[Spent, tuple[int, int]]]:
-    """What has the ledger of the days of this bill, cell by cell, with whose it is?"""
-    start = datetime.combine(invoice.first_day, time(), tzinfo=UTC)
-    end = datetime.combine(invoice.last_day, time(), tzinfo=UTC) + timedelta(days=1)
+def _billed(invoices: Sequence[InvoiceRow]) -> dict[int, list[Billed]]:
+    found: dict[int, list[Billed]] = {each.id: [] for each in invoices}
+    rows = InvoiceLine.objects.filter(invoice_id__in=found).values_list(
+        *("invoice_id", "day", "last_day", "model", "tier", "account"),
+        *("amount_nanos", "quantity", "unit"),
+    )
+    for of, day, last_day, model, tier, account, amount, quantity, unit in rows:
+        key = Key(day, last_day, model, tier, account)
+        found[of].append(Billed(key, amount, quantity if unit == "tokens" else None))
+    return found
+
+
+def _spent(invoices: Sequence[InvoiceRow]) -> dict[int, list[_Spent]]:
+    """What has the ledger at each venue on the days of these bills, with whose it is?"""
+    first = min(each.first_day for each in invoices)
+    last = max(each.last_day for each in invoices)
     with connection.cursor() as cursor:
         cursor.execute(
             _SUMS,
             {
                 "ledger": COMPANY_LEDGER,
-                "venue": invoice.venue_id,
+                "venues": sorted({each.venue_id for each in invoices}),
                 "kinds": [int(kind) for kind in _KINDS],
                 "prior": int(Flag.PRIOR_PERIOD),
                 "reversal": int(Kind.REVERSAL),
                 "reconcile": int(Kind.RECONCILE),
-                "start": start,
-                "end": end,
+                "start": datetime.combine(first, time(), tzinfo=UTC),
+                "end": datetime.combine(last, time(), tzinfo=UTC) + timedelta(days=1),
             },
         )
         found = cursor.fetchall()
-    models = meanings_of(domain="model", numbers={row[1] for row in found})
-    offers = meanings_of(domain="offer", numbers={row[2] for row in found})
-    dims = meanings_of(domain="dims", numbers={row[3] for row in found})
-    return [
-        (
-            Spent(
-                day=row[0],
-                model=str(models.get(row[1], {}).get("slug", "")),
-                tier=str(offers.get(row[2], {}).get("tier", "standard")),
-                account=str(_tags(dims.get(row[3], {})).get("account", "")),
-                amount=row[6],
-                quantity=row[7],
-            ),
-            (row[4], row[5]),
+    models = meanings_of(domain="model", numbers={row[2] for row in found})
+    offers = meanings_of(domain="offer", numbers={row[3] for row in found})
+    dims = meanings_of(domain="dims", numbers={row[4] for row in found})
+    cells: dict[int, list[_Spent]] = {each.venue_id: [] for each in invoices}
+    for venue, day, model, offer, dim, use_case, envelope, amount, quantity in found:
+        spent = Spent(
+            day=day,
+            model=str(models.get(model, {}).get("slug", "")),
+            tier=str(offers.get(offer, {}).get("tier", "standard")),
+            account=str(_tags(dims.get(dim, {})).get("account", "")),
+            amount=amount,
+            quantity=quantity,
         )
-        for row in found
-    ]
+        cells[venue].append(_Spent(spent, (use_case, envelope)))
+    return cells
 
 
 def _tags(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -304,15 +338,18 @@ def _tags(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return tags if isinstance(tags, dict) else {}
 
 
-def _booked(invoice: InvoiceRow) -> Iterable[BookedBefore]:
+def _booked(invoices: Sequence[InvoiceRow]) -> dict[int, list[BookedBefore]]:
+    found: dict[int, list[BookedBefore]] = {each.id: [] for each in invoices}
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT day, last_day, model, tier, account, amount_nanos"
-            " FROM ledger_booked_difference b WHERE invoice_id = %s AND NOT EXISTS ("
+            "SELECT invoice_id, day, last_day, model, tier, account, amount_nanos"
+            " FROM ledger_booked_difference b WHERE invoice_id = ANY(%s) AND NOT EXISTS ("
             " SELECT 1 FROM ledger_reversed r WHERE r.ledger_id = %s AND r.uid = b.uid)",
-            [invoice.id, COMPANY_LEDGER],
+            [list(found), COMPANY_LEDGER],
         )
-        return [BookedBefore(Key(*row[:5]), row[5]) for row in cursor.fetchall()]
+        for of, *key, amount in cursor.fetchall():
+            found[of].append(BookedBefore(Key(*key), amount))
+    return found
 
 
 def _booked_row(row: BookedDifference) -> BookedRow:

@@ -15,6 +15,14 @@ from o10.access.roles import Action
 from o10.kernel.viewquery import PageGrammar, ViewQuery, to_text
 from policies import facade as policies
 from reports.core.table import Kind, Table, TableColumn
+from reports.exports.close_tables import (
+    bill_table,
+    close_table,
+    import_table,
+    invoice_table,
+    month_table,
+    reject_table,
+)
 from reports.exports.cost_tables import (
     amount_table,
     case_table,
@@ -337,6 +345,9 @@ EXPORTS: Final[Mapping[str, Export]] = MappingProxyType(
         "prices/proposals": Export(proposal_table, _NO_FILTERS, Action.READ_SPEND),
         "fx-rates": Export(fx_table, _NO_FILTERS, Action.READ_SPEND),
         "commitments": Export(commitment_table, _NO_FILTERS, Action.READ_SPEND),
+        "imports": Export(import_table, _NO_FILTERS, Action.READ_SPEND),
+        "imports/bills": Export(bill_table, _NO_FILTERS, Action.READ_SPEND),
+        "close": Export(month_table, _NO_FILTERS, Action.READ_SPEND),
         "envelopes": Export(_envelopes, _NO_FILTERS, Action.READ_SPEND),
         "ledger": Export(_ledger, ledger.LEDGER_GRAMMAR, Action.READ_LEDGER),
         "policies/decisions": Export(
@@ -345,3 +356,8 @@ EXPORTS: Final[Mapping[str, Export]] = MappingProxyType(
     }
 )
 """Path of a screen to how it leaves as a file."""
+
+EXPORTS_OF_ONE: Final[Mapping[str, Callable[[str, datetime], Table]]] = MappingProxyType(
+    {"imports": reject_table, "invoices": invoice_table, "close": close_table}
+)
+"""Path before the id of one thing to how its page leaves as a file; whoever reads spend may."""

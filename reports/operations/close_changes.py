@@ -65,13 +65,15 @@ def propose_differences(
 ) -> policies.ApprovalView:
     """Which request waits to book what this bill differs by? `causes`: class -> cause.
 
-    Differences within tolerance go along as rounding, so that ledger and bill are equal then.
+    Differences within tolerance go along as rounding, so that ledger and bill are equal then;
+    not in a closed month, where each would be a prior-period line of its own.
     Raises: NotFound; ValidationFailed when nothing differs, or a class has no cause.
     """
     now_so = ledger.reconcile_invoice(invoice)
+    closed = ledger.get_period(now_so.invoice.period).status == "closed"
     lines = []
     for line in now_so.matching.lines:
-        if not line.difference:
+        if not line.difference or (closed and not line.is_open):
             continue
         cause = causes.get(line.found.value, "") if line.is_open else "rounding"
         if not cause:

@@ -127,28 +127,30 @@ def list_period_states(*, now: datetime, months: int = 15) -> list[PeriodLine]:
     bills: dict[str, int] = {}
     for bill in ledger.list_invoices():
         bills[bill.period] = bills.get(bill.period, 0) + 1
+    names = [f"{now.astimezone(zone_of(company.time_zone)):%Y-%m}"]
+    while len(names) < months:
+        names.append(ledger.month_before(names[-1]))
+    booked = ledger.sum_months(since=date.fromisoformat(f"{names[-1]}-01"))
+    later = ledger.sum_prior_lines() if known else {}
     lines = []
-    period = f"{now.astimezone(zone_of(company.time_zone)):%Y-%m}"
-    for _ in range(months):
-        row = known.get(period) or ledger.get_period(period)
-        sums = ledger.sum_period(starts_at=row.starts_at, ends_at=row.ends_at)
-        if sums.entries or period in known or not lines:
-            later = None
-            if row.status == "closed":
-                later = sum(line.amount_nanos for line in ledger.list_prior_lines(period))
-            lines.append(
-                PeriodLine(
-                    period=period,
-                    status=row.status,
-                    starts_at=row.starts_at,
-                    ends_at=row.ends_at,
-                    closed_at=row.closed_at,
-                    amount_nanos=sums.amount_nanos,
-                    later_nanos=later,
-                    bills=bills.get(period, 0),
-                )
+    for name in names:
+        row = known.get(name)
+        if name not in booked and row is None and lines:
+            continue
+        starts, ends = ledger.month_bounds(name, time_zone=company.time_zone)
+        is_closed = row is not None and row.status == "closed"
+        lines.append(
+            PeriodLine(
+                period=name,
+                status=row.status if row else "open",
+                starts_at=starts,
+                ends_at=ends,
+                closed_at=row.closed_at if row else None,
+                amount_nanos=booked.get(name, 0),
+                later_nanos=later.get(name, (0, 0))[0] if is_closed else None,
+                bills=bills.get(name, 0),
             )
-        period = ledger.month_before(period)
+        )
     return lines
 
 
@@ -271,7 +273,7 @@ def _resolved(look: _Look) -> _Found:
 
 def _reconciled(look: _Look) -> _Found:
     bills = ledger.list_invoices(period=look.row.period)
-    stands = [ledger.reconcile_invoice(bill.public) for bill in bills]
+    stands = ledger.reconcile_invoices(bills)
     waiting = [each for each in stands if not each.is_settled]
     if not waiting:
         billed = sum(each.matching.billed for each in stands)

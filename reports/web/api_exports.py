@@ -23,6 +23,19 @@ def export(
     """Exactly the rows that the page of this address shows, with position and filters."""
     parsed = parse(pairs_of(request), page=facade.EXPORTS[screen].grammar)
     table = facade.build_table(screen=screen, query=parsed.query, caller=caller, now=now)
+    return _answer(table, form)
+
+
+@require_GET
+@page(Action.READ_SPEND)
+def export_one(
+    request: HttpRequest, screen: str, public: str, form: str, *, caller: Caller, now: datetime
+) -> HttpResponse:
+    """What the page of one import, bill or month shows."""
+    return _answer(facade.EXPORTS_OF_ONE[screen](public, now), form)
+
+
+def _answer(table: facade.Table, form: str) -> HttpResponse:
     response = WRITERS[form](table)
     stem = table.name if not table.view else f"{table.name}-view"
     response.headers["Content-Disposition"] = f'attachment; filename="{stem}.{form}"'

@@ -24,13 +24,15 @@ from reports.web.shown_imports import (
 @require_GET
 @page(Action.READ_SPEND)
 def imports(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpResponse:
-    """Sources with their last sync, imports and bills."""
+    """Sources with their last sync, imports and bills.
+
+    A bill of a closed month is held against the ledger again once a line of it came late.
+    """
     bills = facade.list_invoices(limit=24)
-    open_bills = [
-        facade.reconcile_invoice(bill.public)
-        for bill in bills
-        if facade.read_status(bill.period) != "closed"
-    ]
+    closed = {row.period for row in facade.list_periods() if row.status == "closed"}
+    open_bills = facade.reconcile_invoices(
+        [each for each in bills if each.late_lines or each.period not in closed]
+    )
     return render_page(
         request,
         template="reports/imports.html",

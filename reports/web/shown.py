@@ -296,3 +296,8 @@ def whole(value: object) -> int | None:
 
 def _distinct(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return sorted(set(pairs), key=lambda each: each[1].casefold())
+
+
+def exports_of(path: str) -> tuple[Link, ...]:
+    """Where can a page without filters be had as a file? Its path with the form behind it."""
+    return tuple(Link(form.upper(), f"/{path}.{form}") for form in ("csv", "xlsx", "json"))

@@ -1,6 +1,7 @@
 """How do months and the checklist of a close stand in their templates?"""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
@@ -15,24 +16,41 @@ from reports.web.shown_invoice import Problem, approval_url
 
 STATES = {"open": "neutral", "closing": "accent", "closed": "favourable"}
 LATER_SHOWN = 200
+PARTS: Mapping[facade.Part, tuple[str, str]] = {
+    facade.Part.CALLS: ("Calls", "settled and reported usage"),
+    facade.Part.COMMITMENTS: ("Committed capacity", "charged by hour, day or month"),
+    facade.Part.DIFFERENCES: ("Differences of bills", "booked by two people, with their cause"),
+    facade.Part.ACCRUALS: ("Accruals", "expected; less what the month before had accrued"),
+    facade.Part.SHARED: ("Shared cost", "what the company pays beside inference, allocated"),
+    facade.Part.REVALUED: ("Repriced", "entries that carry a price stated later"),
+    facade.Part.REVERSED: ("Reversed", "exact negatives of earlier entries"),
+    facade.Part.OTHER: ("Other", "overruns, credits and adjustments"),
+}
+KINDS: Mapping[int, str] = {
+    facade.EntryKind.SETTLE: "Call settled late",
+    facade.EntryKind.OVERRUN: "Call above its hold",
+    facade.EntryKind.REVERSAL: "Reversal",
+    facade.EntryKind.ADJUST: "Adjustment",
+    facade.EntryKind.USAGE: "Usage",
+    facade.EntryKind.REVALUATION: "Repriced",
+    facade.EntryKind.INVOICE_LINE: "Line of a bill",
+    facade.EntryKind.RECONCILE: "Difference of a bill",
+}
+"""Words for the kinds of entries that come late."""
 
 
-def show_months(*, lines: Sequence[facade.PeriodLine]) -> dict[str, Any]:
+def show_months(*, lines: Sequence[facade.PeriodLine], now: datetime) -> dict[str, Any]:
     """Which context has the list of months?"""
-    closed = [line for line in lines if line.status == "closed"]
     company = facade.find_ledger()
     currency = company.currency if company else ""
-    if closed:
-        headline = f"{closed[0].period} was closed last."
-    else:
-        headline = "No month was closed yet."
     return {
         "head": shown.Head(
-            headline=headline,
+            headline=_which_waits(lines, now),
             subline="A closed month never moves; what comes later stands in the open one.",
             crumbs=(Link("Imports", reverse("imports")), Link("Close", "")),
         ),
         "currency": currency,
+        "exports": shown.exports_of("close"),
         "rows": [
             {
                 "period": line.period,
@@ -49,13 +67,28 @@ def show_months(*, lines: Sequence[facade.PeriodLine]) -> dict[str, Any]:
     }
 
 
+def _which_waits(lines: Sequence[facade.PeriodLine], now: datetime) -> str:
+    closed = next((line.period for line in lines if line.status == "closed"), "")
+    over = [line.period for line in lines if line.status != "closed" and line.ends_at <= now]
+    last = f" {closed} was closed last." if closed else ""
+    if not over:
+        return (
+            f"Every month that is over is closed.{last}" if closed else "No month is over yet."
+        )
+    if len(over) == 1:
+        return f"{over[0]} waits to be closed.{last}"
+    return f"{len(over)} months wait to be closed, {over[-1]} first.{last}"
+
+
 def show_close(
     *,
     listed: facade.Checklist,
+    parts: Sequence[facade.PeriodPart],
     sealed: Mapping[str, Any] | None,
     waiting: Sequence[Any],
     caller: Caller,
     waivers: Mapping[str, str],
+    accrual: Mapping[str, str],
     problem: Problem | None,
 ) -> dict[str, Any]:
     """Which context has the page of one month?"""
@@ -75,6 +108,9 @@ def show_close(
         ),
         "currency": currency,
         "kpis": _kpis(listed),
+        "exports": shown.exports_of(f"close/{row.period}"),
+        "parts": [_part(part, currency) for part in parts],
+        "total": figures.money_exact(listed.sums.amount_nanos, currency),
         "conditions": [
             {
                 "title": each.title,
@@ -89,8 +125,11 @@ def show_close(
             for each in listed.conditions
         ],
         "closed": is_closed,
-        "seal": _seal(listed, sealed) if sealed else None,
+        "sealing": _seal(listed, sealed) if sealed else None,
         "later": _later(listed),
+        "more_later": max(0, len(listed.restated.lines) - LATER_SHOWN)
+        if listed.restated
+        else 0,
         "accruals": [
             {
                 "venue": each.venue,
@@ -112,6 +151,7 @@ def show_close(
         "prepare_url": reverse("close-prepare", args=[row.period]),
         "accrue_url": reverse("close-accrue", args=[row.period]),
         "key": ids.new_uuid().hex,
+        "accrual": accrual,
         "problem": problem,
     }
 
@@ -124,6 +164,16 @@ def _headline(listed: facade.Checklist, met: int) -> str:
     if listed.ready:
         return f"{period} can be closed: every condition holds."
     return f"{period}: {met} of {len(listed.conditions)} conditions hold."
+
+
+def _part(part: facade.PeriodPart, currency: str) -> dict[str, Any]:
+    word, what = PARTS[part.part]
+    return {
+        "word": word,
+        "what": what,
+        "entries": part.entries,
+        "amount": figures.money_exact(part.amount_nanos, currency),
+    }
 
 
 def _kpis(listed: facade.Checklist) -> list[dict[str, Any]]:
@@ -139,7 +189,9 @@ def _kpis(listed: facade.Checklist) -> list[dict[str, Any]]:
         {
             "label": "Came in later",
             "value": figures.money(restated.later_nanos, currency),
-            "note": f"{len(restated.lines)} prior-period lines",
+            "note": "1 prior-period line"
+            if len(restated.lines) == 1
+            else f"{len(restated.lines):,} prior-period lines",
         },
         {"label": "Restated", "value": figures.money(restated.restated_nanos, currency)},
     ]
@@ -176,6 +228,8 @@ def _later(listed: facade.Checklist) -> list[dict[str, Any]]:
             "url": reverse("ledger-entry", args=[line.seq]) if line.seq else "",
             "recorded": figures.instant(line.recorded_at),
             "about": line.about_at[:10],
+            "what": KINDS.get(line.kind, "Entry"),
+            "where": " · ".join(name for name in (line.venue, line.model) if name),
             "amount": figures.money_exact(line.amount_nanos, listed.currency),
         }
         for line in listed.restated.lines[:LATER_SHOWN]

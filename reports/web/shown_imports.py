@@ -51,7 +51,7 @@ def show_imports(
         count = "1 bill differs" if len(waiting) == 1 else f"{len(waiting)} bills differ"
         headline = f"{count} by {figures.money(unexplained, currency).text} without a cause."
     elif bills:
-        headline = "Every bill of an open month agrees or has its causes."
+        headline = "Every bill agrees with the ledger or has its causes."
     else:
         headline = "No bill has come in yet."
     may_import = can(caller=caller, action=Action.CORRECT_LEDGER)
@@ -64,6 +64,8 @@ def show_imports(
             crumbs=(Link("Overview", reverse("overview")), Link("Imports", "")),
         ),
         "may_import": may_import,
+        "file_exports": shown.exports_of("imports"),
+        "bill_exports": shown.exports_of("imports/bills"),
         "new_url": reverse("import-new"),
         "close_url": reverse("close"),
         "sources": [
@@ -185,7 +187,7 @@ def show_import(
         and can(caller=caller, action=Action.CORRECT_LEDGER),
         "confirm_url": reverse("import-confirm", args=[row.id]),
         "discard_url": reverse("import-discard", args=[row.id]),
-        "rejects_url": reverse("import-rejects", args=[row.id]) if row.rows_rejected else "",
+        "exports": shown.exports_of(f"imports/{row.id}"),
         "kpis": [
             {"label": "Rows", "value": figures.count_exact(row.rows_total)},
             {"label": "New", "value": figures.count_exact(row.rows_new)},

@@ -93,6 +93,7 @@ def show_invoice(
             },
         ],
         "currency": currency,
+        "exports": shown.exports_of(f"invoices/{bill.public}"),
         "lines": [_line(line, currency) for line in lines[:LINES_SHOWN]],
         "more": max(0, len(lines) - LINES_SHOWN),
         "groups": _groups(stands),

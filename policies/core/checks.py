@@ -224,5 +224,18 @@ CHECKS: tuple[tuple[Reason, Callable[[Case], str | None]], ...] = (
 """Every check before money, in evaluation order: it returns a detail to deny, or None."""
 
 
+_OF_MODEL = tuple(
+    check
+    for reason, check in CHECKS
+    if Reason.KILL_CRITERION_ACTIVE.number < reason.number < Reason.ESTIMATE_MISSING.number
+)
+"""Those that look at the model and its price."""
+
+
+def denies_model(case: Case) -> bool:
+    """Would any check deny the call because of the model that shall serve it?"""
+    return any(check(case) is not None for check in _OF_MODEL)
+
+
 def _at(venue: str | None) -> str:
     return f" at {venue}" if venue else ""

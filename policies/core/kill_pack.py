@@ -93,7 +93,7 @@ PACK: Final = (
             threshold="0.4",
             window_s=7 * DAY_S,
             min_sample=200,
-            lever="notify",
+            lever="rightsizing",
             execution="propose",
             evidence="Direct cost by tier and task type.",
         ),
@@ -223,7 +223,7 @@ PACK: Final = (
         ),
     ),
 )
-"""In the order of product.md 7.5. Rightsizing names a model: whoever arms chooses it."""
+"""In the order of product.md 7.5."""
 
 
 def find_offered(slug: str) -> Offered | None:

@@ -37,7 +37,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """Which signal, when is it beyond, which lever, who owns it?
 
     `restore_threshold` empty = 10 % inside the threshold. `consecutive` windows must be beyond
-    without a break, `restore_consecutive` inside. `board_review` = a work item goes with it.
+    without a break, `restore_consecutive` inside. `model` of rightsizing, empty = the cheapest
+    that is permitted. `board_review` = a work item goes with it, due after `review_days`; until
+    it is decided at most `review_cap` nanos an hour are spent, also once the lever is lifted.
     """
 
     metric: str
@@ -52,6 +54,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     board_review: bool = False
     review_days: int = 14
+    review_cap: int | None = None
     execution: str = "auto"
     cooldown_s: int = DAY_S
     restore_threshold: str = ""
@@ -124,7 +127,7 @@ def loosens(*, before: Spec, after: Spec) -> bool:
         evidence=before.evidence,
         review_by=before.review_by,
     )
-    if same != before or Lever(after.lever).rank < Lever(before.lever).rank:
+    if same != before or not _as_strict(Lever(before.lever), Lever(after.lever)):
         return True
     later = (
         after.beyond_at > before.beyond_at
@@ -133,6 +136,13 @@ def loosens(*, before: Spec, after: Spec) -> bool:
     )
     weaker = after.lever == before.lever and (after.amount or 0) > (before.amount or 0)
     return later or weaker
+
+
+def _as_strict(before: Lever, after: Lever) -> bool:
+    """Does the other lever surely hold all that the one held? Only a freeze holds everything;
+    a sunset lets calls through, though it stands above it.
+    """
+    return after == before or (after is Lever.FREEZE and before is not Lever.SUNSET)
 
 
 def check_spec(spec: Spec, *, scope_kind: str) -> None:
@@ -203,15 +213,38 @@ def _lever_errors(spec: Spec) -> list[FieldError]:
         ),
         _wrong(not needs and spec.amount is not None, "amount", "This lever has no number."),
         _wrong(
-            (lever is Lever.RIGHTSIZING) != bool(spec.model),
+            lever is not Lever.RIGHTSIZING and spec.model,
             "model",
-            "Rightsizing names the model that passes; no other lever does.",
+            "Only rightsizing names a model.",
         ),
         _wrong(len(spec.model) > 128, "model", "At most 128 characters."),
         _wrong(spec.execution not in EXECUTIONS, "execution", "auto or propose."),
-        _range(spec.review_days, "review_days", 1, 366),
+        *_review_errors(spec, lever),
     ]
     return [each for each in found if each is not None]
+
+
+def _review_errors(spec: Spec, lever: Lever) -> list[FieldError | None]:
+    cap = spec.review_cap
+    return [
+        _range(spec.review_days, "review_days", 1, 366),
+        _wrong(
+            spec.board_review and lever is Lever.NOTIFY,
+            "board_review",
+            "A board review goes with a lever that holds meanwhile, never alone.",
+        ),
+        _wrong(
+            cap is not None and not spec.board_review,
+            "review_cap",
+            "An interim cap goes with a board review.",
+        ),
+        _wrong(
+            cap is not None and lever is Lever.THROTTLE,
+            "review_cap",
+            "A throttle is the interim cap itself.",
+        ),
+        _range(cap or 0, "review_cap", 0, MAX_NANOS),
+    ]
 
 
 def _wrong(is_wrong: object, field: str, message: str) -> FieldError | None:

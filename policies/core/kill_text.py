@@ -67,7 +67,8 @@ def action_text(spec: Spec, *, currency: str) -> str:
         case Lever.CAP_STEPS:
             text = f"No step and no attempt beyond {amount:,}."
         case Lever.RIGHTSIZING:
-            text = f"Calls go to {spec.model} where it is cheaper."
+            model = spec.model or "the cheapest permitted model"
+            text = f"Calls go to {model} where it is cheaper."
         case Lever.THROTTLE:
             text = f"At most {figures.money_exact(amount, currency).text} an hour."
         case Lever.FREEZE:
@@ -76,7 +77,17 @@ def action_text(spec: Spec, *, currency: str) -> str:
             text = f"The budget shrinks to nothing within {amount:,} days."
         case _:
             text = "Its owner is told."
-    return text
+    return f"{text}{_review(spec, currency)}"
+
+
+def _review(spec: Spec, currency: str) -> str:
+    if not spec.board_review:
+        return ""
+    cap = ""
+    if spec.review_cap is not None:
+        money = figures.money_exact(spec.review_cap, currency).text
+        cap = f"; until it decides at most {money} an hour"
+    return f" The board reviews it within {spec.review_days:,} days{cap}."
 
 
 def span_text(seconds: int) -> str:

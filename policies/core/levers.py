@@ -61,9 +61,21 @@ def step_cap(rule: UseCaseRule) -> int | None:
     return _least(rule.levers, Lever.CAP_STEPS)
 
 
-def forced_model(rule: UseCaseRule) -> str:
-    """Which model do its levers force? Empty = none."""
-    return next((each.model for each in rule.levers if each.lever == Lever.RIGHTSIZING), "")
+def rightsizing(rule: UseCaseRule) -> bool:
+    """Does a lever force the cheapest model that is permitted?"""
+    return any(each.lever == Lever.RIGHTSIZING for each in rule.levers)
+
+
+def forced_models(rule: UseCaseRule) -> tuple[str, ...]:
+    """Among which models is the cheapest forced? Those that were named, and where a lever
+    names none, all that were approved for the use case, or its own where none was approved.
+    """
+    forcing = [each for each in rule.levers if each.lever == Lever.RIGHTSIZING]
+    names = [each.model for each in forcing if each.model]
+    if len(names) < len(forcing):
+        names += [each.name for each in rule.models or ()]
+        names += [rule.default_model] if rule.models is None and rule.default_model else []
+    return tuple(dict.fromkeys(names))
 
 
 def throttles(rule: UseCaseRule) -> tuple[LeverRule, ...]:
@@ -95,7 +107,7 @@ def _words(lever: LeverRule) -> str:
         case Lever.CAP_STEPS:
             return f"at most {amount:,} steps or attempts"
         case Lever.RIGHTSIZING:
-            return f"moved to {lever.model}"
+            return f"moved to {lever.model or 'the cheapest permitted model'}"
         case Lever.THROTTLE:
             return f"at most {amount_text(amount)} an hour"
         case Lever.SUNSET:

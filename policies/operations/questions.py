@@ -12,6 +12,7 @@ from o10.access.keys import Caller
 from o10.access.roles import Action
 from o10.wire.requests import Authorize
 from policies.core import estimate, levers
+from policies.core.checks import case_of, denies_model
 from policies.core.envelope import Balance
 from policies.core.question import Left, Question, model_of, question_labels
 from policies.core.snapshot import Place, UseCaseRule
@@ -71,7 +72,7 @@ def ask(
         found = policy.snapshot.place_of(use_case=rule, labels=labels, at=now)
     place = found if isinstance(found, Place) else None
     rightsized = None
-    if rule is not None and rule.levers:
+    if rule is not None and levers.rightsizing(rule):
         rightsized = _rightsized(request, rule, bound, now, policy.currency, prices)
     priced = rightsized or _price(request, rule, bound, now, policy.currency, prices)
     question = Question(
@@ -196,38 +197,57 @@ def _rightsized(
     currency: str,
     prices: ledger.PriceState | None,
 ) -> Priced | None:
-    """Which price has the model that a lever forces? None where it is not the cheaper one."""
-    forced = levers.forced_model(rule)
-    if not forced or forced == model_of(request, rule):
-        return None
-    other = msgspec.structs.replace(request, model=forced, venue=None)
-    found = _price(other, rule, bound, now, currency, prices)
+    """Which price has the cheapest permitted model? None where it is the one asked for.
+
+    A model is permitted where no check denies it; of equals the one with the lesser name.
+    """
     asked = _price(request, rule, bound, now, currency, prices)
-    if found is None or (
-        asked is not None and not _cheaper(found, asked, request, rule, bound)
-    ):
+    least = None if asked is None else _cost(asked, request, rule, bound, now, currency)
+    found: tuple[int, str, Priced] | None = None
+    for name in levers.forced_models(rule):
+        other = msgspec.structs.replace(request, model=name, venue=None)
+        priced = _price(other, rule, bound, now, currency, prices)
+        cost = None if priced is None else _cost(priced, other, rule, bound, now, currency)
+        if priced is None or cost is None or (least is not None and cost >= least):
+            continue
+        if found is None or (cost, priced.price.offer) < found[:2]:
+            found = (cost, priced.price.offer, priced)
+    return None if found is None else found[2]
+
+
+def _cost(
+    priced: Priced,
+    request: Authorize,
+    rule: UseCaseRule,
+    bound: int | None,
+    now: datetime,
+    currency: str,
+) -> int | None:
+    """What does the call cost at most at this price? None where the model is not permitted."""
+    case = case_of(
+        Question(
+            request=request,
+            scoped=True,
+            now=now,
+            currency=currency,
+            price=priced.price,
+            place=None,
+        ),
+        rule,
+    )
+    if denies_model(case):
         return None
-    return found
-
-
-def _cheaper(
-    one: Priced, other: Priced, request: Authorize, rule: UseCaseRule, bound: int | None
-) -> bool:
-    """Does the call cost less at most at the one price than at the other?"""
     default = rule.default_max_output_tokens
-    output = estimate.output_wanted(asked=request.max_output_tokens, default=default)
-    costs = [
-        estimate.worst_case(
-            ceiling=estimate.ceiling(
-                rates=each.price.rates, may_write_cache=rule.may_write_cache
-            ),
-            input_bound=bound or 0,
-            max_output_tokens=output,
-            n=request.n,
-        ).nanos
-        for each in (one, other)
-    ]
-    return costs[0] < costs[1]
+    return estimate.worst_case(
+        ceiling=estimate.ceiling(
+            rates=priced.price.rates, may_write_cache=rule.may_write_cache
+        ),
+        input_bound=bound or 0,
+        max_output_tokens=estimate.output_wanted(
+            asked=request.max_output_tokens, default=default
+        ),
+        n=request.n,
+    ).nanos
 
 
 def _price(

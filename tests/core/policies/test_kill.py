@@ -317,6 +317,8 @@ def test_the_pack_acts_by_itself_only_where_the_design_says():
         ({"threshold": "0.6"}, True),
         ({"lever": "notify", "amount": None}, True),
         ({"lever": "freeze", "amount": None}, False),
+        ({"lever": "rightsizing", "amount": None}, True),
+        ({"lever": "sunset", "amount": 30}, True),
         ({"amount": 4}, False),
         ({"amount": 6}, True),
         ({"window_s": 60}, True),
@@ -328,6 +330,32 @@ def test_the_pack_acts_by_itself_only_where_the_design_says():
 def test_whatever_is_not_surely_stricter_loosens(change, looser):
     before = make_spec()
     assert loosens(before=before, after=msgspec.structs.replace(before, **change)) is looser
+
+
+def test_a_freeze_is_not_lifted_by_a_lever_that_stands_higher():
+    frozen = make_spec(lever="freeze", amount=None)
+    winding = msgspec.structs.replace(frozen, lever="sunset", amount=366)
+    assert loosens(before=frozen, after=winding)
+    assert loosens(before=winding, after=frozen)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"lever": "notify", "board_review": True, "amount": None}, "/spec/board_review"),
+        ({"review_cap": 5}, "/spec/review_cap"),
+        (
+            {"lever": "throttle", "board_review": True, "review_cap": 5},
+            "/spec/review_cap",
+        ),
+        ({"board_review": True, "review_cap": -1}, "/spec/review_cap"),
+        ({"model": "gpt"}, "/spec/model"),
+    ],
+)
+def test_a_board_review_never_stands_alone(change, field):
+    with pytest.raises(ValidationFailed) as failure:
+        check_spec(make_spec(**change), scope_kind="use_case")
+    assert [each.pointer for each in failure.value.errors] == [field]
 
 
 @pytest.mark.parametrize("lever", sorted(Lever))

@@ -9,6 +9,7 @@ from ledger import facade as ledger
 from o10.kernel.errors import ValidationFailed
 from o10.wire.requests import Finish
 from policies import facade as policies
+from policies.core.drafts import ApprovedModel
 from policies.models import KillCriterion, KillEvent
 from policies.operations.fire_kill import CriterionMoved
 from policies.operations.kill_criteria import NeedsApproval
@@ -17,6 +18,7 @@ from policies.queries.kill_rows import get_criterion, scope_of, spec_of
 
 from .company import (
     CHEAP,
+    DEAR,
     DOLLAR,
     FINANCE,
     MODEL,
@@ -193,6 +195,47 @@ def test_rightsizing_moves_the_call_to_the_cheaper_model(sound):
         "RIGHTSIZED",
     }
     assert ask(now=NOW + MINUTE, model=CHEAP)["decision"] == "allow"
+
+
+def test_rightsizing_without_a_name_takes_the_cheapest_that_is_permitted(sound):
+    make_tree()
+    public = make_criterion(lever="rightsizing")
+    loop(10)
+    look(public, at=NOW + MINUTE)
+    at = NOW + MINUTE
+    # Nothing was approved, and the use case has no model of its own: nowhere to go.
+    assert ask(now=at, model=DEAR)["decision"] == "allow"
+    over = NOW - MINUTE
+    permit(ApprovedModel(name=CHEAP, until=over), ApprovedModel(name=MODEL))
+    answer = ask(now=at, model=DEAR)
+    assert answer["decision"] == "reroute"
+    assert answer["route"]["model"].endswith(MODEL)
+    assert "the cheapest permitted model" in answer["reasons"][0]["detail"]
+    assert ask(now=at, model=MODEL)["decision"] == "allow"
+    permit(ApprovedModel(name=f"openai/{CHEAP}"), ApprovedModel(name=MODEL))
+    assert ask(now=at, model=MODEL)["route"]["model"].endswith(CHEAP)
+
+
+def test_of_two_rightsizings_the_cheapest_of_both_is_forced(sound):
+    make_tree()
+    permit(ApprovedModel(name=CHEAP), ApprovedModel(name=MODEL), ApprovedModel(name=DEAR))
+    for fields in ({"model": MODEL}, {}):
+        public = make_criterion(lever="rightsizing", **fields)
+        loop(10)
+        look(public, at=NOW + MINUTE)
+    answer = ask(now=NOW + MINUTE, model=DEAR)
+    assert answer["route"]["model"].endswith(CHEAP)
+    assert answer["reasons"][0]["detail"].count("kil_") == 2
+
+
+def permit(*models):
+    policies.change_use_case(
+        slug="support",
+        change=policies.UseCaseChange(approved_models=models, reason="as agreed"),
+        actor=FINANCE,
+        now=NOW,
+        may=True,
+    )
 
 
 def test_a_throttle_is_money_an_hour_and_what_was_not_needed_comes_back(sound):

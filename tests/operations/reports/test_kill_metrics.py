@@ -57,7 +57,7 @@ def company(database_urls, django_db_setup, django_db_blocker, tmp_path_factory)
             now=AT - timedelta(days=100),
         )
         there.value("support", "3.00")
-        [envelope] = policies.list_envelopes().items
+        [envelope] = policies.list_envelopes(now=NOW).items
         policies.change_envelope(
             envelope=envelope.id,
             change=policies.EnvelopeChange(amount_nanos=7 * UNIT, reason="as agreed"),

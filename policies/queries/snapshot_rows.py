@@ -25,14 +25,25 @@ SELECT u.id, u.slug, u.name, u.department_id AS department,
     u.approved_models::text AS models, k.levers::text AS levers
 FROM policies_use_case u JOIN policies_department d ON d.id = u.department_id
 LEFT JOIN LATERAL (
-    SELECT json_agg(json_build_object(
-        'criterion', c.public, 'name', c.name, 'lever', c.spec->>'lever',
-        'since', c.tripped_at, 'amount', (c.spec->>'amount')::bigint,
-        'model', coalesce(c.spec->>'model', ''), 'until', c.sunset_until) ORDER BY c.public
-    ) AS levers
-    FROM policies_kill_criterion c
-    WHERE c.acts AND (c.scope_kind = 'company' OR c.use_case_id = u.id
-                      OR c.department_id = u.department_id)
+    SELECT json_agg(lever ORDER BY public, rank) AS levers
+    FROM (
+        SELECT c.public, 0 AS rank, json_build_object(
+            'criterion', c.public, 'name', c.name, 'lever', c.spec->>'lever',
+            'since', c.tripped_at, 'amount', (c.spec->>'amount')::bigint,
+            'model', coalesce(c.spec->>'model', ''), 'until', c.sunset_until) AS lever
+        FROM policies_kill_criterion c
+        WHERE c.acts AND (c.scope_kind = 'company' OR c.use_case_id = u.id
+                          OR c.department_id = u.department_id)
+        UNION ALL
+        -- The interim cap of a board review is a throttle, until it is decided.
+        SELECT c.public, 1, json_build_object(
+            'criterion', c.public, 'name', c.name, 'lever', 'throttle',
+            'since', r.opened_at, 'amount', r.cap_nanos, 'model', '', 'until', NULL)
+        FROM policies_kill_review r JOIN policies_kill_criterion c ON c.id = r.criterion_id
+        WHERE r.decided_at IS NULL AND r.cap_nanos IS NOT NULL
+            AND (c.scope_kind = 'company' OR c.use_case_id = u.id
+                 OR c.department_id = u.department_id)
+    ) both_kinds
 ) k ON true
 """
 _ENVELOPES = """

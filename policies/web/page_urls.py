@@ -26,6 +26,7 @@ from policies.web.pages_kill_criteria import (
     kill_criterion_act,
     kill_criterion_new,
 )
+from policies.web.pages_use_case_rules import use_case_rules
 
 urlpatterns = [
     path("alerts/", alerts, name="alerts"),
@@ -52,6 +53,7 @@ urlpatterns = [
     path("approvals/policy/", approval_policy, name="approval-policy"),
     path("approvals/<str:approval_id>/", approval, name="approval"),
     path("approvals/<str:approval_id>/act/", approval_act, name="approval-act"),
+    path("use-cases/<str:slug>/policy/", use_case_rules, name="use-case-rules"),
     path("envelopes/", envelopes, name="envelopes"),
     path("envelopes/<str:envelope_id>/", envelope, name="envelope"),
     path("envelopes/<str:envelope_id>/change/", change, name="envelope-change"),

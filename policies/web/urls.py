@@ -49,10 +49,10 @@ from policies.web.api_kill_criteria import (
 from policies.web.api_leases import HolderJournal, LeaseReturn, Leases
 from policies.web.api_prices import (
     OnePriceProposal,
+    PriceDismissal,
     PriceEnds,
     PriceHistory,
     PriceProposals,
-    PriceDismissal,
     PriceQuarantine,
     PriceRelease,
     PriceRevaluations,

@@ -43,6 +43,7 @@ def show_use_case(
         "path_note": _path_note(page),
         "limits": _limits(page),
         "policy": _policy(row),
+        "policy_links": [{"label": "Change", "url": reverse("use-case-rules", args=[row.slug])}],
         "decisions": [_decision(each) for each in page.decisions],
         "decisions_url": link_with(reverse("decisions"), ("use_case", row.slug)),
         "denied": sorted(

@@ -7,6 +7,7 @@ from ledger.facade import (
     CommitmentDraft,
     CommitmentTerms,
     CommitmentView,
+    ConfirmationView,
     FxLine,
     FxRate,
     PriceDifference,
@@ -98,6 +99,13 @@ from policies.operations.ask_envelope import (
     can_ask,
     end_raises,
 )
+from policies.operations.ask_person import (
+    AskedPerson,
+    ask_person,
+    ask_to_deactivate,
+    register_person_kinds,
+    revoke_key,
+)
 from policies.operations.ask_use_case import ask_use_case_change
 from policies.operations.authorize import authorize, dry_run
 from policies.operations.book_commitments import book_commitments
@@ -151,6 +159,7 @@ from policies.operations.evaluate_kill import look_at_all, look_at_criterion, wa
 from policies.operations.expire import expire_due
 from policies.operations.extend import extend
 from policies.operations.find_changes import find_changes
+from policies.operations.fire_kill import NothingToDecide, decide_review
 from policies.operations.fold_denials import fold_denials
 from policies.operations.found_organisation import found_organisation
 from policies.operations.handle_alert import (
@@ -164,6 +173,7 @@ from policies.operations.keep_shipment import keep_shipment
 from policies.operations.kill_changes import (
     ask_to_arm,
     ask_to_change,
+    ask_to_decide,
     ask_to_override,
     ask_to_restore,
     ask_to_retire,
@@ -414,6 +424,7 @@ __all__ = [
     "PriceLine",
     "PriceSource",
     "ProposalView",
+    "ConfirmationView",
     "QuarantinedView",
     "RefreshAsked",
     "RuleLine",
@@ -464,6 +475,11 @@ __all__ = [
     "ask_envelope_change",
     "ask_envelopes",
     "ask_use_case_change",
+    "AskedPerson",
+    "ask_person",
+    "ask_to_deactivate",
+    "register_person_kinds",
+    "revoke_key",
     "ask_correction",
     "entry_uid",
     "register_correction_kinds",
@@ -475,7 +491,10 @@ __all__ = [
     "register_envelope_kinds",
     "ask_to_arm",
     "ask_to_change",
+    "ask_to_decide",
     "ask_to_override",
+    "decide_review",
+    "NothingToDecide",
     "ask_to_restore",
     "ask_to_retire",
     "register_kill_kinds",

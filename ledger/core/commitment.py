@@ -31,6 +31,8 @@ class Line(StrEnum):
 
     USED = "used"
     WASTE = "waste"
+    ON_DEMAND = "on_demand"
+    """Tokens beyond the capacity of their hour: no part of the charge, bought beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,22 @@ def break_even_ppm(*, charge: Nanos, on_demand: Nanos, capacity: int) -> int | N
     if on_demand <= 0 or capacity <= 0:
         return None
     return half_even(charge * MILLION * PPM, on_demand * capacity)
+
+
+def beyond_costs(
+    *, asked: Mapping[str, int], costs: Mapping[str, Nanos], capacity: int
+) -> dict[str, Nanos]:
+    """What do the tokens of one hour beyond its capacity cost on demand, by who asked for them?
+
+    `asked` tokens and `costs` nanos on demand of everybody in that hour. In a full hour all are
+    beyond it by the same share, since reports of many calls do not say which came last:
+    cost = costs of all x beyond / asked, half even, once an hour; shared by what each costs.
+    """
+    whole = sum(asked.values())
+    beyond = max(0, whole - capacity)
+    if not beyond:
+        return {}
+    return share_out(half_even(sum(costs.values()) * beyond, whole), costs)
 
 
 def share_out(amount: Nanos, weights: Mapping[str, int]) -> dict[str, Nanos]:

@@ -22,7 +22,13 @@ from ledger.models.price import (
     PriceVersion,
     PriceWithdrawal,
 )
-from ledger.models.price_proposal import PriceProposal, PriceProposalEnd, PriceRelease
+from ledger.models.price_proposal import (
+    PriceConfirmation,
+    PriceDismissal,
+    PriceProposal,
+    PriceProposalEnd,
+    PriceRelease,
+)
 from ledger.models.registry import RegistryRow
 from ledger.models.revaluation import Revaluation
 from ledger.models.rollup import RollupDay, RollupHour
@@ -57,6 +63,8 @@ APPEND_ONLY: Final = frozenset(
         "ledger_price_proposal",
         "ledger_price_proposal_end",
         "ledger_price_release",
+        "ledger_price_dismissal",
+        "ledger_price_confirmation",
         "ledger_fx_rate",
         "ledger_commitment",
         "ledger_commitment_day",
@@ -106,6 +114,8 @@ __all__ = [
     "LedgerPeriod",
     "PeriodBalance",
     "PriceAlias",
+    "PriceConfirmation",
+    "PriceDismissal",
     "PriceOffer",
     "PriceProposal",
     "PriceProposalEnd",

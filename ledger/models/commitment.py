@@ -69,7 +69,8 @@ class CommitmentDay(models.Model):
     """What was charged for one day of a commitment, and how does it divide?
 
     A later revision states the same charge with the usage that came late. Units: tokens; nanos
-    of the ledger's currency.
+    of the ledger's currency. `beyond_nanos` is what the tokens beyond the capacity cost on
+    demand, beside the charge; `beyond_unpriced` are those of them nobody knows a price for.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -84,6 +85,8 @@ class CommitmentDay(models.Model):
     charge_nanos = models.BigIntegerField()
     used_nanos = models.BigIntegerField()
     waste_nanos = models.BigIntegerField()
+    beyond_nanos = models.BigIntegerField(default=0)
+    beyond_unpriced = models.BigIntegerField(default=0)
     used_by = models.JSONField()
     fx_rate = models.TextField(default="")
     fx_date = models.DateField(null=True)
@@ -100,6 +103,11 @@ class CommitmentDay(models.Model):
             models.CheckConstraint(
                 name="commitment_day_adds_up",
                 condition=Q(charge_nanos=F("used_nanos") + F("waste_nanos")),
+            ),
+            models.CheckConstraint(
+                name="commitment_day_beyond_costs",
+                condition=Q(beyond_nanos__gte=0, beyond_unpriced__gte=0)
+                & Q(beyond_unpriced__lte=F("beyond_tokens")),
             ),
         ]
 

@@ -1,7 +1,7 @@
-"""Which price refreshes were proposed, what became of each, which doubted rows were released?
+"""Which price refreshes were proposed, what became of each, which doubted rows were decided?
 
-Append-only by grant and by trigger (migration 0009): a proposal is what people decide on, so it
-stays as it was shown.
+Append-only by grant and by trigger (migrations 0009, 0013): a proposal is what people decide
+on, so it stays as it was shown.
 """
 
 from django.db import models
@@ -89,3 +89,61 @@ class PriceRelease(models.Model):
 
     def __str__(self) -> str:
         return f"release of quarantined row {self.quarantine_id}"
+
+
+class PriceDismissal(models.Model):
+    """Which doubted row stays out of the book, by whose word, and why?"""
+
+    quarantine = models.OneToOneField(
+        PriceQuarantine, primary_key=True, on_delete=models.PROTECT, related_name="dismissal"
+    )
+    reason = models.TextField()
+    actor = models.TextField()
+    entry_uid = models.UUIDField(unique=True)
+    dismissed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "ledger_price_dismissal"
+        constraints = [
+            models.CheckConstraint(name="price_dismissal_has_reason", condition=~Q(reason="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"dismissal of quarantined row {self.quarantine_id}"
+
+
+class PriceConfirmation(models.Model):
+    """When was a catalogue looked at and found to say what the list prices say?
+
+    It changes no price and makes no version; it says that the prices in force are no older
+    than this. `base_version` is the state of the list prices that was compared, `content_hash`
+    the SHA-256 of what was read.
+    """
+
+    id = models.AutoField(primary_key=True)
+    catalogue = models.TextField()
+    edition = models.TextField()
+    content_hash = models.TextField()
+    base_version = models.IntegerField()
+    unchanged = models.IntegerField()
+    apart = models.IntegerField()
+    absent = models.IntegerField()
+    day = models.DateField()
+    actor = models.TextField()
+    entry_uid = models.UUIDField(unique=True)
+    confirmed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "ledger_price_confirmation"
+        constraints = [
+            # Looked at twice a day it is one word, not two.
+            models.UniqueConstraint(
+                fields=["content_hash", "base_version", "day"], name="price_confirmed_once"
+            ),
+            models.CheckConstraint(
+                name="price_confirmation_says_something", condition=Q(unchanged__gt=0)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.catalogue} {self.edition} on {self.day}"

@@ -31,6 +31,7 @@ from ledger.core.price_record import (
 from ledger.core.price_terms import OfferKey, PriceSource
 from ledger.models.price import PriceQuarantine
 from ledger.models.price_proposal import PriceProposal, PriceProposalEnd, PriceRelease
+from ledger.operations.confirm_prices import confirm_prices
 from ledger.operations.funnel import write
 from ledger.operations.load_prices import propose_prices, quarantine
 from ledger.operations.write_price_version import (
@@ -68,18 +69,21 @@ class ProposalMade:
     """Which proposal stands for this catalogue now? `id` empty = it would change nothing.
 
     `fresh` says that it was made now; the same catalogue against the same book is one proposal.
+    `confirmed` says that the list prices were found to be what the catalogue says.
     """
 
     id: str
     fresh: bool
     proposal: Proposal
+    confirmed: bool = False
 
 
 def propose_refresh(*, catalogue: Catalogue, actor: str, now: datetime) -> ProposalMade:
     """Which proposal has this catalogue? Made once for each state of the list prices.
 
     An older open proposal of the same catalogue ends as superseded. Doubtful rows are listed in
-    the quarantine at once; no price changes.
+    the quarantine at once; no price changes. A catalogue that says what the book says confirms
+    its list prices.
     Locks: the price book.
     """
     with transaction.atomic():
@@ -93,7 +97,8 @@ def propose_refresh(*, catalogue: Catalogue, actor: str, now: datetime) -> Propo
         if known is not None:
             return ProposalMade(known.id, fresh=False, proposal=proposal)
         if proposal.is_empty:
-            return ProposalMade("", fresh=False, proposal=proposal)
+            said = confirm_prices(proposal=proposal, base_version=base, actor=actor, now=now)
+            return ProposalMade("", fresh=False, proposal=proposal, confirmed=said)
         body = _body(proposal, catalogue, now)
         for older in PriceProposal.objects.filter(catalogue=catalogue.name, end=None):
             PriceProposalEnd.objects.create(

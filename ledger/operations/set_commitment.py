@@ -25,7 +25,7 @@ from ledger.operations.intern import Domain, intern
 from ledger.operations.override_price import OwnPrice, add_price
 from ledger.operations.put_document import put_document
 from ledger.operations.write_price_version import lock_price_book
-from ledger.queries.commitments import CommitmentTerms, terms_of
+from ledger.queries.commitment_terms import CommitmentTerms, terms_of
 from ledger.queries.ledgers import COMPANY_LEDGER, ledger_of_company
 from ledger.queries.prices import price_book
 from o10.kernel import ids

@@ -15,16 +15,20 @@ from ledger.core.commitment import (
     advise,
     break_even_ppm,
     break_even_tokens,
+    charge_of,
 )
 from ledger.core.entry import Kind
-from ledger.core.price_terms import OfferKey
-from ledger.models.commitment import CommitmentDay, CommitmentRow
+from ledger.core.fx import convert
+from ledger.models.commitment import CommitmentDay
+from ledger.queries.commitment_terms import CommitmentTerms, hours_ahead, list_terms
 from ledger.queries.ledgers import COMPANY_LEDGER, ledger_of_company
 from ledger.queries.priced_usage import offer_numbers_of
+from ledger.queries.prices import price_book
 from ledger.queries.registry import meanings_of, numbers_of
 from ledger.queries.spend import SpendKey, position_of, sum_spend
 from o10.kernel.errors import NotFound
 from o10.kernel.money import Nanos, half_even
+from o10.kernel.periods import day_start, zone_of
 
 MILLION = 1_000_000
 DAYS_SHOWN = 400
@@ -35,35 +39,6 @@ SELECT coalesce(sum(tok_in + tok_cache_read + tok_cache_write + tok_cache_write_
 FROM ledger_entry WHERE ledger_id = %s AND offer_id = %s AND kind = ANY(%s)
     AND effective_at >= %s AND effective_at < %s AND recorded_at >= %s
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitmentTerms:
-    """What was agreed, in the version in force? Units as `CommitmentDraft`."""
-
-    public: str
-    version: int
-    name: str
-    key: OfferKey
-    units: int
-    hourly_rate_nanos: Nanos
-    currency: str
-    unit_tokens: int
-    term: str
-    start_at: datetime
-    end_at: datetime
-    notice_date: date
-    owner_kind: str
-    owner_slug: str
-    beyond: str
-    evidence: str
-    requested_by: str
-    approved_by: str
-
-    @property
-    def capacity_an_hour(self) -> int:
-        """How many tokens do all units serve in an hour?"""
-        return self.units * self.unit_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +55,32 @@ class DayLine:
     used_nanos: Nanos
     waste: Nanos
     on_demand: Nanos
-    tokens: int
+    priced: int
     hours_tokens: tuple[int, ...]
-    by: Mapping[int, tuple[int, Nanos]]
+    by: Mapping[int, tuple[int, Nanos, Nanos]]
+    beyond_nanos: Nanos = 0
+    beyond_unpriced: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermStand:
+    """How far is the money of the whole term drawn, as an envelope would say it?
+
+    Units: nanos of the ledger's currency. `total` is `charged` so far plus what the hours until
+    the end will be charged (`left`); `waste` the part of `charged` nobody used. `left` is None
+    while a charge in another currency has no rate.
+    """
+
+    charged: Nanos
+    waste: Nanos
+    left: Nanos | None
+    hours: int
+    hours_left: int
+
+    @property
+    def total(self) -> Nanos | None:
+        """What is the whole term committed to?"""
+        return None if self.left is None else self.charged + self.left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +90,9 @@ class CommitmentView:
     Units: nanos of the ledger's currency over the days booked in the last 30 (`days`, oldest
     first, may be more); `hour_used` tokens of the current hour; prices per million.
     `on_demand_price` is the blended price the same calls would have paid, None = not known.
+    `beyond_nanos` is what was bought on demand beside the charge, `beyond_unpriced` the tokens
+    of it without a price; `users` has by use case its tokens, its part of the charge and what
+    it bought beyond.
     """
 
     terms: CommitmentTerms
@@ -101,38 +102,23 @@ class CommitmentView:
     capacity: int
     used: int
     beyond: int
-    tokens: int
+    beyond_nanos: Nanos
+    beyond_unpriced: int
     charge: Nanos
     used_nanos: Nanos
     waste: Nanos
+    term: TermStand
     accounting_price: Nanos | None
     on_demand_price: Nanos | None
     break_even_tokens: int | None
     break_even_ppm: int | None
     advice: Advice
-    users: Mapping[str, tuple[int, Nanos]] = field(default_factory=dict)
+    users: Mapping[str, tuple[int, Nanos, Nanos]] = field(default_factory=dict)
 
     @property
     def hour_left(self) -> int:
         """How much of the current hour's capacity is left? Tokens."""
         return max(0, self.terms.capacity_an_hour - self.hour_used)
-
-
-def terms_of(*, public: str, at: datetime | None = None) -> CommitmentTerms:
-    """Which terms has this commitment: the newest, or those in force at an instant?
-
-    Raises: NotFound (`not_found`).
-    """
-    versions = [each for each in _terms() if each.public == public]
-    held = [each for each in versions if at is None or each.start_at <= at]
-    if not held:
-        raise NotFound(kind="commitment", id=public)
-    return max(held, key=lambda each: each.version)
-
-
-def list_terms() -> tuple[CommitmentTerms, ...]:
-    """Which versions of which commitments are there? By start, then version."""
-    return tuple(sorted(_terms(), key=lambda each: (each.start_at, each.public, each.version)))
 
 
 def list_commitments(*, now: datetime) -> tuple[CommitmentView, ...]:
@@ -152,7 +138,7 @@ def get_commitment(*, public: str, now: datetime) -> CommitmentView:
     Raises: NotFound (`not_found`).
     """
     versions = tuple(
-        sorted((t for t in _terms() if t.public == public), key=lambda each: each.version)
+        sorted((t for t in list_terms() if t.public == public), key=lambda each: each.version)
     )
     if not versions:
         raise NotFound(kind="commitment", id=public)
@@ -160,7 +146,7 @@ def get_commitment(*, public: str, now: datetime) -> CommitmentView:
     days = list_days(public=public)
     recent = [each for each in days if each.day > now.date() - timedelta(LOOKED_AT_DAYS + 1)]
     sums = _Sums.of(recent)
-    on_demand = half_even(sums.on_demand * MILLION, sums.tokens) if sums.tokens else None
+    on_demand = half_even(sums.on_demand * MILLION, sums.priced) if sums.priced else None
     asked = [tokens for day in recent for tokens in day.hours_tokens]
     return CommitmentView(
         terms=terms,
@@ -170,10 +156,12 @@ def get_commitment(*, public: str, now: datetime) -> CommitmentView:
         capacity=sums.capacity,
         used=sums.used,
         beyond=sums.beyond,
-        tokens=sums.tokens,
+        beyond_nanos=sums.beyond_nanos,
+        beyond_unpriced=sums.beyond_unpriced,
         charge=sums.charge,
         used_nanos=sums.used_nanos,
         waste=sums.waste,
+        term=term_stand(versions=versions),
         accounting_price=accounting_price(charge=sums.charge, tokens=sums.used),
         on_demand_price=on_demand or None,
         break_even_tokens=break_even_tokens(charge=sums.charge, on_demand=on_demand or 0),
@@ -192,6 +180,37 @@ def get_commitment(*, public: str, now: datetime) -> CommitmentView:
     )
 
 
+def term_stand(*, versions: Sequence[CommitmentTerms]) -> TermStand:
+    """How far is the money of this commitment drawn? From start to end, all versions."""
+    public = versions[0].public
+    rows: dict[date, CommitmentDay] = {}
+    for row in CommitmentDay.objects.filter(public=public).order_by("day", "revision"):
+        rows[row.day] = row
+    zone = zone_of(ledger_of_company().time_zone)
+    booked_to = day_start(max(rows) + timedelta(days=1), zone) if rows else None
+    left: Nanos | None = 0
+    hours_left = 0
+    for terms, hours in hours_ahead(versions=versions, since=booked_to):
+        hours_left += hours
+        stated = charge_of(units=terms.units, hourly_rate=terms.hourly_rate_nanos, hours=hours)
+        ours = _in_ours(stated, terms.currency)
+        left = None if left is None or ours is None else left + ours
+    return TermStand(
+        charged=sum(row.charge_nanos for row in rows.values()),
+        waste=sum(row.waste_nanos for row in rows.values()),
+        left=left,
+        hours=sum(row.hours for row in rows.values()) + hours_left,
+        hours_left=hours_left,
+    )
+
+
+def _in_ours(nanos: Nanos, currency: str) -> Nanos | None:
+    if currency == ledger_of_company().currency:
+        return nanos
+    rates = price_book().fx.get(currency, ())
+    return convert(nanos, rates[-1].rate) if rates else None
+
+
 def list_days(*, public: str) -> tuple[DayLine, ...]:
     """What was charged for each day, by its newest revision? Oldest first, the newest 400."""
     rows: dict[date, CommitmentDay] = {}
@@ -205,7 +224,9 @@ class _Sums:
     capacity: int = 0
     used: int = 0
     beyond: int = 0
-    tokens: int = 0
+    beyond_nanos: Nanos = 0
+    beyond_unpriced: int = 0
+    priced: int = 0
     charge: Nanos = 0
     used_nanos: Nanos = 0
     waste: Nanos = 0
@@ -217,7 +238,9 @@ class _Sums:
             capacity=sum(day.capacity for day in days),
             used=sum(day.used for day in days),
             beyond=sum(day.beyond for day in days),
-            tokens=sum(day.tokens for day in days),
+            beyond_nanos=sum(day.beyond_nanos for day in days),
+            beyond_unpriced=sum(day.beyond_unpriced for day in days),
+            priced=sum(day.priced for day in days),
             charge=sum(day.charge for day in days),
             used_nanos=sum(day.used_nanos for day in days),
             waste=sum(day.waste for day in days),
@@ -233,38 +256,12 @@ def _ours(terms: CommitmentTerms, days: Sequence[DayLine]) -> Nanos:
     return half_even(sum(day.charge for day in days), hours)
 
 
-def _terms() -> list[CommitmentTerms]:
-    return [
-        CommitmentTerms(
-            public=row.public,
-            version=row.version,
-            name=row.name,
-            key=OfferKey(row.venue, row.model, row.region),
-            units=row.units,
-            hourly_rate_nanos=row.hourly_rate_nanos,
-            currency=row.currency,
-            unit_tokens=row.unit_tokens,
-            term=row.term,
-            start_at=row.start_at,
-            end_at=row.end_at,
-            notice_date=row.notice_date,
-            owner_kind=row.owner_kind,
-            owner_slug=row.owner_slug,
-            beyond=row.beyond,
-            evidence=row.evidence,
-            requested_by=row.requested_by,
-            approved_by=row.approved_by,
-        )
-        for row in CommitmentRow.objects.all()
-    ]
-
-
 def _day(row: CommitmentDay) -> DayLine:
     said: Mapping[str, Any] = row.used_by
-    by: dict[int, tuple[int, Nanos]] = {}
-    for use_case, _, tokens, nanos in said["by"]:
-        known = by.get(use_case, (0, 0))
-        by[use_case] = (known[0] + tokens, known[1] + int(nanos))
+    by: dict[int, tuple[int, Nanos, Nanos]] = {}
+    for use_case, _, tokens, nanos, *beyond in said["by"]:
+        known = by.get(use_case, (0, 0, 0))
+        by[use_case] = _plus(known, (tokens, int(nanos), int(beyond[0]) if beyond else 0))
     return DayLine(
         day=row.day,
         revision=row.revision,
@@ -276,10 +273,18 @@ def _day(row: CommitmentDay) -> DayLine:
         used_nanos=row.used_nanos,
         waste=row.waste_nanos,
         on_demand=int(said["on_demand_nanos"]),
-        tokens=int(said["tokens"]),
+        priced=int(said.get("priced", said["tokens"])),
         hours_tokens=tuple(said["hours"]),
         by=by,
+        beyond_nanos=row.beyond_nanos,
+        beyond_unpriced=row.beyond_unpriced,
     )
+
+
+def _plus(
+    one: tuple[int, Nanos, Nanos], other: tuple[int, Nanos, Nanos]
+) -> tuple[int, Nanos, Nanos]:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
 def _hour_used(terms: CommitmentTerms, now: datetime) -> int:
@@ -302,12 +307,11 @@ def _hour_used(terms: CommitmentTerms, now: datetime) -> int:
         return max(0, int(cursor.fetchone()[0]))
 
 
-def _users(days: Sequence[DayLine]) -> dict[str, tuple[int, Nanos]]:
-    sums: dict[int, tuple[int, Nanos]] = defaultdict(lambda: (0, 0))
+def _users(days: Sequence[DayLine]) -> dict[str, tuple[int, Nanos, Nanos]]:
+    sums: dict[int, tuple[int, Nanos, Nanos]] = defaultdict(lambda: (0, 0, 0))
     for day in days:
-        for use_case, (tokens, nanos) in day.by.items():
-            known = sums[use_case]
-            sums[use_case] = (known[0] + tokens, known[1] + nanos)
+        for use_case, each in day.by.items():
+            sums[use_case] = _plus(sums[use_case], each)
     names = meanings_of(domain="use_case", numbers=list(sums))
     return {
         str(names.get(number, {}).get("slug", "")): each

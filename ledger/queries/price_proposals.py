@@ -1,14 +1,18 @@
-"""Which price refreshes were proposed, what became of each, which rows wait for a person?"""
+"""Which price refreshes were proposed, what became of each, which rows wait for a person?
+
+Also: when were the list prices last found to be what a catalogue says?
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from ledger.models.price import PriceQuarantine
-from ledger.models.price_proposal import PriceProposal
+from ledger.models.price_proposal import PriceConfirmation, PriceProposal
 from o10.kernel.errors import NotFound
 
 PROPOSALS_SHOWN = 100
@@ -45,10 +49,11 @@ class ProposalView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantinedView:
-    """Which row is not believed, why, and was it released?
+    """Which row is not believed, why, and what did people make of it?
 
     Shape: `cards` are dated card records, oldest first; `readable` says that it states prices
-    that a release could load; `has_zero` that one of them is 0.
+    that a release could load; `has_zero` that one of them is 0. `reason` is that of the release
+    or else of the dismissal.
     """
 
     id: int
@@ -65,7 +70,53 @@ class QuarantinedView:
     released_at: datetime | None
     released_version: int | None
     released_by: str
+    dismissed_at: datetime | None
+    dismissed_by: str
     reason: str
+
+    @property
+    def state(self) -> str:
+        """Does it wait, or was it released or dismissed? A release is the last word."""
+        if self.released_at is not None:
+            return "released"
+        return "waiting" if self.dismissed_at is None else "dismissed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmationView:
+    """When was a catalogue found to say what the list prices say, and by whose look?
+
+    `unchanged` counts offers that read the same, `apart` rows that are not believed, `absent`
+    offers it no longer names.
+    """
+
+    catalogue: str
+    edition: str
+    content_hash: str
+    base_version: int
+    unchanged: int
+    apart: int
+    absent: int
+    actor: str
+    confirmed_at: datetime
+
+
+def last_confirmation() -> ConfirmationView | None:
+    """When were the list prices last confirmed? None = never since they were loaded."""
+    row = PriceConfirmation.objects.order_by("-confirmed_at", "-id").first()
+    if row is None:
+        return None
+    return ConfirmationView(
+        catalogue=row.catalogue,
+        edition=row.edition,
+        content_hash=row.content_hash,
+        base_version=row.base_version,
+        unchanged=row.unchanged,
+        apart=row.apart,
+        absent=row.absent,
+        actor=row.actor,
+        confirmed_at=row.confirmed_at,
+    )
 
 
 def list_base() -> tuple[int, bytes]:
@@ -95,11 +146,29 @@ def get_proposal(*, proposal: str) -> ProposalView:
 
 
 def list_quarantine(*, waiting_only: bool = True) -> tuple[QuarantinedView, ...]:
-    """Which rows are not believed? Newest first; those released too when asked for."""
-    rows = PriceQuarantine.objects.select_related("release").order_by("-seen_at", "slug")
+    """Which rows are not believed? Newest first; those people decided too when asked for."""
+    rows = _rows().order_by("-seen_at", "slug")
     if waiting_only:
-        rows = rows.filter(release=None)
+        rows = rows.filter(release=None, dismissal=None)
     return tuple(_quarantined(row) for row in rows[:QUARANTINE_SHOWN])
+
+
+def list_decided_quarantine() -> tuple[QuarantinedView, ...]:
+    """Which rows were released or dismissed? The newest word first."""
+    rows = _rows().exclude(release=None, dismissal=None)
+    views = [_quarantined(row) for row in rows.order_by("-seen_at", "slug")[:QUARANTINE_SHOWN]]
+    return tuple(
+        sorted(
+            views,
+            key=lambda view: max(_known(view.released_at), _known(view.dismissed_at)),
+            reverse=True,
+        )
+    )
+
+
+def count_quarantine() -> int:
+    """How many rows wait for a person?"""
+    return PriceQuarantine.objects.filter(release=None, dismissal=None).count()
 
 
 def get_quarantined(*, row_id: int) -> QuarantinedView:
@@ -107,7 +176,7 @@ def get_quarantined(*, row_id: int) -> QuarantinedView:
 
     Raises: NotFound (`not_found`).
     """
-    row = PriceQuarantine.objects.select_related("release").filter(id=row_id).first()
+    row = _rows().filter(id=row_id).first()
     if row is None:
         raise NotFound(kind="quarantined_price", id=str(row_id))
     return _quarantined(row)
@@ -136,8 +205,18 @@ def _proposal(row: PriceProposal, base: int) -> ProposalView:
     )
 
 
+def _rows() -> QuerySet[PriceQuarantine]:
+    return PriceQuarantine.objects.select_related("release", "dismissal")
+
+
+def _known(at: datetime | None) -> datetime:
+    return at or datetime.min.replace(tzinfo=UTC)
+
+
 def _quarantined(row: PriceQuarantine) -> QuarantinedView:
     release = getattr(row, "release", None)
+    dismissal = getattr(row, "dismissal", None)
+    said = release or dismissal
     cards = tuple(each for each in row.cards if isinstance(each, dict))
     return QuarantinedView(
         id=row.id,
@@ -154,5 +233,7 @@ def _quarantined(row: PriceQuarantine) -> QuarantinedView:
         released_at=release.released_at if release else None,
         released_version=release.version_id if release else None,
         released_by=release.approved_by if release else "",
-        reason=release.reason if release else "",
+        dismissed_at=dismissal.dismissed_at if dismissal else None,
+        dismissed_by=dismissal.actor if dismissal else "",
+        reason=said.reason if said else "",
     )

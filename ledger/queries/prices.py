@@ -7,7 +7,7 @@ newest version, or nothing when the caller holds the state that `price_book` gav
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from django.db import connection
@@ -53,7 +53,8 @@ STATES_KEPT = 8
 NAMES_KEPT = 50_000
 
 _NEWEST = """
-SELECT version, digest, (SELECT max(id) FROM ledger_price_rule)
+SELECT version, digest, (SELECT max(id) FROM ledger_price_rule),
+    (SELECT max(confirmed_at) FROM ledger_price_confirmation)
 FROM ledger_price_version ORDER BY version DESC LIMIT 1
 """
 _OFFERS = """
@@ -123,6 +124,8 @@ class OfferView:
 
 
 _states: dict[_Mark, PriceState] = {}
+_confirmed: dict[_Mark, tuple[datetime, PriceState]] = {}
+"""The same books, found unchanged later than they were loaded."""
 
 
 def price_book() -> PriceState:
@@ -132,9 +135,9 @@ def price_book() -> PriceState:
         newest = cursor.fetchone()
     if newest is None:
         return PriceState(EMPTY_BOOK, index_names(offers=()))
-    version, digest, last_rule = newest
+    version, digest, last_rule, confirmed_at = newest
     mark = (str(connection.settings_dict["NAME"]), version, bytes(digest), last_rule)
-    return _state(mark)
+    return _as_confirmed(mark, _state(mark), confirmed_at)
 
 
 def price_book_at(*, version: int) -> PriceState:
@@ -298,7 +301,7 @@ def prices_hold_until(
 
 
 def prices_stale(*, at: datetime, book: PriceState | None = None) -> bool:
-    """Is the newest catalogue in the book older than 45 days?"""
+    """Was the newest catalogue loaded, or last found unchanged, more than 45 days ago?"""
     last = stale_after(book or price_book())
     return last is None or at > last
 
@@ -377,6 +380,24 @@ def _state(mark: _Mark) -> PriceState:
             _states.pop(next(iter(_states)))
         _states[mark] = state
     return state
+
+
+def _as_confirmed(mark: _Mark, state: PriceState, at: datetime | None) -> PriceState:
+    """The state with the later of both instants: loaded, or found unchanged. Kept by it."""
+    listed_at = state.book.listed_at
+    if at is None or (listed_at is not None and at <= listed_at):
+        return state
+    known = _confirmed.get(mark)
+    if known is None or known[0] != at or known[1].names is not state.names:
+        while len(_confirmed) >= STATES_KEPT:
+            _confirmed.pop(next(iter(_confirmed)))
+        fresher = replace(
+            state,
+            book=replace(state.book, listed_at=at),
+            stated=replace(state.stated, listed_at=at),
+        )
+        known = _confirmed[mark] = (at, fresher)
+    return known[1]
 
 
 def _meters(

@@ -71,7 +71,8 @@ def _apply_release(
 
 def _release_base(change: _Change) -> str:
     row = ledger.get_quarantined(row_id=change["row"])
-    return f"row {row.id} {row.released_version or 'waits'}"
+    dismissed = " dismissed" if row.dismissed_at is not None else ""
+    return f"row {row.id} {row.released_version or 'waits'}{dismissed}"
 
 
 def _apply_price(change: _Change, approval: ApprovalView, actor: Any, now: datetime) -> Applied:

@@ -32,12 +32,14 @@ EFFECT_DAYS: Final = 30
 class RefreshAsked:
     """What came of a sync: the proposal and the request that waits? Empty = nothing to change.
 
-    `proposal` is the whole diff, rows listed apart included.
+    `proposal` is the whole diff, rows listed apart included; `confirmed` says that the list
+    prices were found unchanged, which is on record now.
     """
 
     id: str
     approval: ApprovalView | None
     proposal: ledger.Proposal
+    confirmed: bool = False
 
 
 def propose_price_refresh(
@@ -56,7 +58,7 @@ def propose_price_refresh(
     with transaction.atomic():
         made = ledger.propose_refresh(catalogue=catalogue, actor=who, now=now)
         if not made.id:
-            return RefreshAsked("", None, made.proposal)
+            return RefreshAsked("", None, made.proposal, made.confirmed)
         view = ledger.get_proposal(proposal=made.id)
         if view.state != "open":
             return RefreshAsked(made.id, None, made.proposal)
@@ -106,6 +108,20 @@ def propose_release(
         now=now,
         reason=said,
         key=key,
+    )
+
+
+def dismiss_price_row(
+    *, row_id: int, reason: str, actor: Caller, now: datetime
+) -> ledger.QuarantinedView:
+    """How does this doubted row stand, dismissed with a reason? It stays out of the book.
+
+    No price changes, so nobody else is asked; a request for its release that waits is void.
+    Raises: Forbidden; NotFound; AlreadyDecided (`conflict`); ValidationFailed.
+    """
+    check(caller=actor, action=Action.CHANGE_PRICES)
+    return ledger.dismiss_price_row(
+        row_id=row_id, reason=reason, actor=actor.principal, now=now
     )
 
 

@@ -14,6 +14,7 @@ from o10.kernel.errors import FieldError, NotFound, ValidationFailed
 from policies import facade
 from policies.web.price_answers import price_view, proposal_view, quarantine_view, rule_view
 from policies.web.price_bodies import (
+    DismissalBody,
     HistoryView,
     NothingNew,
     PriceBody,
@@ -22,6 +23,7 @@ from policies.web.price_bodies import (
     ProposalAnswer,
     ProposalsAnswer,
     QuarantineAnswer,
+    QuarantineView,
     RefreshBody,
     ReleaseBody,
     RevaluationBody,
@@ -35,6 +37,9 @@ _FILTERS = {
     "source": "override, contract, list or none.",
     "text": "Part of an offer's name.",
 }
+
+
+_STATES = ("waiting", "released", "dismissed")
 
 
 class Prices(Door):
@@ -204,7 +209,7 @@ class PriceProposals(Door):
             now=clock.now(),
         )
         if asked.approval is None:
-            return answer(NothingNew(proposal=asked.id or None))
+            return answer(NothingNew(proposal=asked.id or None, confirmed=asked.confirmed))
         return awaits(asked.approval.id, asked.approval.needs)
 
 
@@ -234,13 +239,23 @@ class PriceQuarantine(Door):
     """Rows of catalogues that are not believed."""
 
     operations: ClassVar = {
-        "GET": Operation(action=Action.READ_SPEND, gives={JSON: QuarantineAnswer}),
+        "GET": Operation(
+            action=Action.READ_SPEND,
+            gives={JSON: QuarantineAnswer},
+            query={"state": "waiting (as without it), released or dismissed."},
+        ),
     }
 
     def get(self, request: Request) -> HttpResponse:
-        """Those that wait for a person, the newest first."""
-        query_of(request, allowed=frozenset())
+        """Those that wait for a person, the newest first; or those people decided."""
+        state = query_of(request, allowed=frozenset({"state"})).get("state", "waiting")
+        if state not in _STATES:
+            message = f"One of {', '.join(_STATES)}."
+            raise ValidationFailed(errors=[FieldError("/state", "unknown", message)])
         rows = facade.list_quarantine()
+        if state != "waiting":
+            decided = facade.list_decided_quarantine()
+            rows = tuple(row for row in decided if row.state == state)
         return answer(QuarantineAnswer(items=tuple(quarantine_view(row) for row in rows)))
 
 
@@ -260,10 +275,8 @@ class PriceRelease(Door):
     def post(self, request: Request, row: str) -> HttpResponse:
         """Asks that this row becomes a price, with the reason why it is believed."""
         body = self.parse(request, ReleaseBody)
-        if not (row.isascii() and row.isdigit() and len(row) < 10):
-            raise NotFound(kind="quarantined_price", id=row[:40])
         view = facade.propose_release(
-            row_id=int(row),
+            row_id=_row(row),
             reason=body.reason,
             free=body.free,
             actor=caller_of(request),
@@ -271,3 +284,34 @@ class PriceRelease(Door):
             key=key_of(request, body),
         )
         return awaits(view.id, view.needs)
+
+
+class PriceDismissal(Door):
+    """The dismissal of one doubted row."""
+
+    operations: ClassVar = {
+        "POST": Operation(
+            action=Action.CHANGE_PRICES,
+            takes={JSON: DismissalBody},
+            gives={JSON: QuarantineView},
+            headers=KEYED,
+        ),
+    }
+
+    def post(self, request: Request, row: str) -> HttpResponse:
+        """Says why this row is not believed; it stays out of the book and off the list."""
+        body = self.parse(request, DismissalBody)
+        key_of(request, body)
+        view = facade.dismiss_price_row(
+            row_id=_row(row),
+            reason=body.reason,
+            actor=caller_of(request),
+            now=clock.now(),
+        )
+        return answer(quarantine_view(view))
+
+
+def _row(said: str) -> int:
+    if not (said.isascii() and said.isdigit() and len(said) < 10):
+        raise NotFound(kind="quarantined_price", id=said[:40])
+    return int(said)

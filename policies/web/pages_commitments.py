@@ -27,9 +27,9 @@ from policies.web.shown_commitments import (
     show_commitment,
     show_commitment_form,
     show_commitments,
-    show_fx_rates,
 )
 from policies.web.shown_envelope_change import Problem
+from policies.web.shown_fx_rates import show_fx_rates
 
 PASTE_LONGEST = 200_000
 

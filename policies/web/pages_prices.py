@@ -22,8 +22,8 @@ from policies.web.shown_prices import (
     show_offer,
     show_price_form,
     show_prices,
-    show_quarantine,
 )
+from policies.web.shown_quarantine import show_quarantine
 
 NO_FILTERS = PageGrammar(columns=(), by=(), filters=())
 
@@ -116,23 +116,10 @@ def price_new(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpRes
 @require_http_methods(["GET", "POST"])
 @page(Action.READ_SPEND)
 def quarantine(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpResponse:
-    """Rows that are not believed; a person asks for the release of one."""
+    """Rows that are not believed; a person asks for the release of one, or dismisses it."""
     problem = None
     if request.method == "POST":
-        typed = typed_of(request.POST)
-        row = typed.get("row")
-
-        def ask() -> facade.ApprovalView:
-            return facade.propose_release(
-                row_id=int(row) if row.isdecimal() and len(row) < 10 else 0,
-                reason=typed.get("reason"),
-                free=bool(typed.get("free")),
-                actor=caller,
-                now=now,
-                key=typed.key,
-            )
-
-        problem = asked(request, ask)
+        problem = _decide(request, typed_of(request.POST), caller, now)
         if problem is None:
             return redirect("price-quarantine")
     view = PageView(request.path, ViewQuery(), NO_FILTERS)
@@ -141,10 +128,44 @@ def quarantine(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpRe
         template="policies/price_quarantine.html",
         part="policies/_price_quarantine.html",
         context=show_quarantine(
-            rows=facade.list_quarantine(), problem=problem, caller=caller, now=now, view=view
+            rows=facade.list_quarantine(),
+            decided=facade.list_decided_quarantine(),
+            names=facade.people_names(),
+            problem=problem,
+            caller=caller,
+            now=now,
+            view=view,
         ),
         status=problem.status if problem else 200,
     )
+
+
+def _decide(
+    request: HttpRequest, typed: Typed, caller: Caller, now: datetime
+) -> Problem | None:
+    """A release asks a second person; a dismissal changes no price and holds at once."""
+    said = typed.get("row")
+    row = int(said) if said.isdecimal() and len(said) < 10 else 0
+    if typed.get("do") != "dismiss":
+        return asked(
+            request,
+            lambda: facade.propose_release(
+                row_id=row,
+                reason=typed.get("reason"),
+                free=bool(typed.get("free")),
+                actor=caller,
+                now=now,
+                key=typed.key,
+            ),
+        )
+    try:
+        view = facade.dismiss_price_row(
+            row_id=row, reason=typed.get("reason"), actor=caller, now=now
+        )
+    except (Rejected, Conflict, NotFound) as failure:
+        return problem_of(failure)
+    messages.success(request, f"Dismissed: {view.slug} stays as it is in the price book.")
+    return None
 
 
 def asked(request: HttpRequest, ask: Callable[[], facade.ApprovalView]) -> Problem | None:

@@ -32,6 +32,7 @@ def proposals(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpRes
             return redirect("price-proposals")
     context = show_proposals(
         found=facade.list_proposals(),
+        confirmed=facade.last_confirmation(),
         problem=problem,
         names=facade.people_names(),
         caller=caller,
@@ -127,8 +128,16 @@ def _look(request: HttpRequest, caller: Caller, now: datetime) -> Problem | None
         )
     except (Rejected, Conflict, NotFound) as failure:
         return problem_of(failure)
-    if found.approval is None:
-        messages.info(request, "The installed catalogue says what the price book says.")
+    if found.approval is None and found.confirmed:
+        messages.success(
+            request,
+            f"Confirmed: {found.proposal.catalogue} {found.proposal.edition} says what the "
+            f"price book says on {found.proposal.unchanged:,} offers. They count as fresh.",
+        )
+    elif found.approval is None:
+        messages.info(
+            request, "The installed catalogue would change nothing and confirms nothing."
+        )
     else:
         messages.success(request, f"Asked for: {found.approval.text.title}.")
     return None

@@ -8,6 +8,7 @@ from policies import facade
 from policies.web.price_bodies import (
     PPM,
     CommitmentAnswer,
+    CommitmentTermView,
     EffectView,
     FxView,
     PriceView,
@@ -128,7 +129,10 @@ def quarantine_view(row: facade.QuarantinedView) -> QuarantineView:
         remark=row.remark,
         cards=row.cards,
         seen_at=row.seen_at,
+        state=row.state,
         released_in=row.released_version,
+        dismissed_at=row.dismissed_at,
+        dismissed_by=row.dismissed_by or None,
         reason=row.reason,
     )
 
@@ -178,6 +182,9 @@ def commitment_view(
         used_tokens=view.used,
         capacity_tokens=view.capacity,
         beyond_tokens=view.beyond,
+        beyond_cost=money_view(view.beyond_nanos, currency),
+        beyond_unpriced_tokens=view.beyond_unpriced,
+        term=_term(view.term, currency),
         utilisation_ppm=half_even(view.used * PPM, view.capacity) if view.capacity else None,
         accounting_price=_maybe(view.accounting_price, currency),
         routing_price=money_view(0 if free else view.on_demand_price or 0, currency),
@@ -192,6 +199,17 @@ def commitment_view(
     )
 
 
+def _term(term: Any, currency: str) -> CommitmentTermView:
+    return CommitmentTermView(
+        cap=_maybe(term.total, currency),
+        spent=money_view(term.charged, currency),
+        waste=money_view(term.waste, currency),
+        left=_maybe(term.left, currency),
+        hours=term.hours,
+        hours_left=term.hours_left,
+    )
+
+
 def _day(day: Any) -> dict[str, str | int]:
     return {
         "day": day.day.isoformat(),
@@ -201,6 +219,7 @@ def _day(day: Any) -> dict[str, str | int]:
         "charge_nanos": str(day.charge),
         "used_nanos": str(day.used_nanos),
         "waste_nanos": str(day.waste),
+        "beyond_nanos": str(day.beyond_nanos),
         "revision": day.revision,
     }
 

@@ -100,9 +100,13 @@ class RefreshBody(_Body, frozen=True, kw_only=True):
 
 class NothingNew(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a refresh that asks nobody? Its id, when it was kept; null, when the
-    installed catalogue is the one in force."""
+    installed catalogue is the one in force.
+
+    `confirmed` = the list prices were found unchanged, which is on record and keeps them fresh.
+    """
 
     proposal: str | None
+    confirmed: bool = False
     approval: None = None
 
 
@@ -111,6 +115,13 @@ class ReleaseBody(_Body, frozen=True, kw_only=True):
 
     reason: Text
     free: bool = False
+    request_id: f.Name | None = None
+
+
+class DismissalBody(_Body, frozen=True, kw_only=True):
+    """Why is this doubted row not believed?"""
+
+    reason: Text
     request_id: f.Name | None = None
 
 
@@ -278,7 +289,10 @@ class ProposalsAnswer(_View, frozen=True, kw_only=True):
 
 
 class QuarantineView(_View, frozen=True, kw_only=True):
-    """Which row is not believed, and why?"""
+    """Which row is not believed, why, and what did people make of it?
+
+    `state` is waiting, released or dismissed; `reason` that of the release or dismissal.
+    """
 
     id: int
     offer: str
@@ -288,12 +302,15 @@ class QuarantineView(_View, frozen=True, kw_only=True):
     remark: str
     cards: tuple[Mapping[str, str], ...]
     seen_at: datetime
+    state: str
     released_in: int | None
+    dismissed_at: datetime | None
+    dismissed_by: str | None
     reason: str
 
 
 class QuarantineAnswer(_View, frozen=True, kw_only=True):
-    """Which rows wait for a person?"""
+    """Which rows wait for a person, or were decided by one?"""
 
     items: tuple[QuarantineView, ...]
     next: None = None
@@ -328,8 +345,22 @@ class FxAddedAnswer(_View, frozen=True, kw_only=True):
     known: int
 
 
+class CommitmentTermView(_View, frozen=True, kw_only=True):
+    """How far is the whole term drawn, as an envelope? `cap` null = a rate is missing."""
+
+    cap: MoneyView | None
+    spent: MoneyView
+    waste: MoneyView
+    left: MoneyView | None
+    hours: int
+    hours_left: int
+
+
 class CommitmentAnswer(_View, frozen=True, kw_only=True):
-    """How does a commitment stand? Sums over the days booked in the last 30."""
+    """How does a commitment stand? Sums over the days booked in the last 30.
+
+    `charge` = `used` + `waste`; `beyond_cost` is what was bought on demand beside it.
+    """
 
     id: str
     version: int
@@ -355,6 +386,9 @@ class CommitmentAnswer(_View, frozen=True, kw_only=True):
     used_tokens: int
     capacity_tokens: int
     beyond_tokens: int
+    beyond_cost: MoneyView
+    beyond_unpriced_tokens: int
+    term: CommitmentTermView
     utilisation_ppm: int | None
     accounting_price: MoneyView | None
     routing_price: MoneyView

@@ -1,4 +1,4 @@
-"""How do committed capacity and rates of other currencies stand in their templates?"""
+"""How does committed capacity stand in its templates?"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -41,6 +41,7 @@ def show_commitments(
     currency = facade.organisation().currency
     charge = sum(each.charge for each in found)
     waste = sum(each.waste for each in found)
+    beyond = sum(each.beyond_nanos for each in found)
     if not found:
         headline = "No capacity is committed: every call is bought on demand."
     elif not charge:
@@ -51,11 +52,14 @@ def show_commitments(
             f"paid for capacity in 30 days was not used "
             f"({figures.percent(part=waste, whole=charge).text})."
         )
+    if beyond:
+        headline += f" {figures.money(beyond, currency).text} more was bought on demand."
     return {
         "head": {
             "headline": headline,
             "subline": "A charge is due whether used or not. What is used costs nothing more "
-            "at the margin; what is not is waste, a line of its own with the owner.",
+            "at the margin; what is not is waste, a line of its own with the owner; what lies "
+            "beyond the capacity of an hour is bought on demand beside it.",
             "tabs": tabs_of("commitments"),
             "primary": {"label": "New commitment", "url": reverse("commitment-new")}
             if can(caller=caller, action=Action.CHANGE_PRICES)
@@ -84,11 +88,12 @@ def _row(view: facade.CommitmentView, currency: str, now: datetime) -> dict[str,
         "owner": terms.owner_slug,
         "ends": figures.day(terms.end_at.date()),
         "notice": figures.day(terms.notice_date),
-        "notice_soon": _soon(terms, now),
+        "notice_soon": _notice(terms, now),
         "hour": f"{figures.count(view.hour_used).text} of "
         f"{figures.count(terms.capacity_an_hour).text}",
         "charge": figures.money(view.charge, currency),
         "waste": figures.money(view.waste, currency),
+        "beyond": figures.money(view.beyond_nanos, currency),
         "used": figures.percent(part=view.used, whole=view.capacity) if view.capacity else None,
         "advice": word,
         "tone": tone,
@@ -113,6 +118,9 @@ def show_commitment(
             f"{figures.money(view.waste, currency).text} of "
             f"{figures.money(view.charge, currency).text} was waste."
         )
+        if view.beyond_nanos:
+            more = figures.money(view.beyond_nanos, currency).text
+            headline += f" {more} was bought on demand beside it."
     else:
         headline = f"{terms.name} was not charged yet."
     word, tone = _ADVICE[view.advice.step.value]
@@ -120,7 +128,7 @@ def show_commitment(
     return {
         "head": {
             "headline": headline,
-            "subline": _advice_text(view, currency),
+            "subline": f"{_advice_text(view, currency)} {_renewal_text(terms, now)}",
             "crumbs": [
                 {"label": "Commitments", "url": reverse("commitments")},
                 {"label": terms.name},
@@ -136,6 +144,8 @@ def show_commitment(
         "stamp": stamp_of(now),
         "pending": pending_rows(pending),
         "kpis": _kpis(view, currency, share),
+        "drawdown": _drawdown(view, currency),
+        "unpriced": figures.count(view.beyond_unpriced) if view.beyond_unpriced else None,
         "chart": _chart(days, currency) if days else None,
         "users": [
             {
@@ -144,8 +154,9 @@ def show_commitment(
                 "tokens": figures.count(tokens),
                 "share": figures.percent(part=tokens, whole=view.used),
                 "cost": figures.money(nanos, currency),
+                "beyond": figures.money(beyond, currency),
             }
-            for slug, (tokens, nanos) in view.users.items()
+            for slug, (tokens, nanos, beyond) in view.users.items()
         ],
         "waste": figures.money(view.waste, currency),
         "owner": f"{terms.owner_kind.replace('_', ' ')} {terms.owner_slug}",
@@ -158,7 +169,7 @@ def show_commitment(
             }
             for each in view.advice.shifts
         ],
-        "facts": _facts(view, names, now),
+        "facts": _facts(view, names, currency, now),
         "versions": [
             {
                 "version": each.version,
@@ -174,6 +185,19 @@ def show_commitment(
         ],
         "ledger_url": f"{reverse('ledger')}?f=kind:commitment",
         "currency": currency,
+    }
+
+
+def _drawdown(view: facade.CommitmentView, currency: str) -> dict[str, Any]:
+    """The whole term as an envelope: cap, spent, left, and what of it nobody used."""
+    term = view.term
+    return {
+        "cap": figures.money(term.total, currency),
+        "spent": figures.money(term.charged, currency),
+        "waste": figures.money(term.waste, currency),
+        "left": figures.money(term.left, currency),
+        "hours": f"{term.hours_left:,} of {term.hours:,}",
+        "bullet": {"spent": term.charged, "cap": term.total} if term.total else None,
     }
 
 
@@ -197,6 +221,13 @@ def _kpis(view: facade.CommitmentView, currency: str, share: str) -> list[dict[s
             "note": "its own line, with the owner",
         },
         {
+            "label": "Beyond, 30 days",
+            "value": figures.money(view.beyond_nanos, currency),
+            "note": "on demand, beside the charge"
+            if view.terms.beyond == "on_demand"
+            else "refused by the venue",
+        },
+        {
             "label": "Accounting price",
             "value": figures.rate(view.accounting_price, currency),
             "note": "charge / served tokens, per million",
@@ -204,12 +235,8 @@ def _kpis(view: facade.CommitmentView, currency: str, share: str) -> list[dict[s
         {
             "label": "Routing price now",
             "value": figures.rate(0 if free else view.on_demand_price, currency),
-            "note": "the hour has room" if free else "the hour is full: on demand",
-        },
-        {
-            "label": "On demand",
-            "value": figures.rate(view.on_demand_price, currency),
-            "note": "same calls, list price, per million",
+            "note": f"{'the hour has room' if free else 'the hour is full'}; on demand "
+            f"{figures.rate(view.on_demand_price, currency).text}",
         },
         {
             "label": "Left this hour",
@@ -243,8 +270,20 @@ def _advice_text(view: facade.CommitmentView, currency: str) -> str:
     return text
 
 
+def _renewal_text(terms: facade.CommitmentTerms, now: datetime) -> str:
+    """Until when has somebody to decide, and what happens then?"""
+    ends = figures.day(terms.end_at.date()).text
+    days = (terms.notice_date - now.date()).days
+    if now >= terms.end_at:
+        return f"It ended on {ends}."
+    if days < 0:
+        return f"Notice was possible until {figures.day(terms.notice_date).text}; up on {ends}."
+    left = "today" if not days else f"in {days} {'day' if days == 1 else 'days'}"
+    return f"Notice by {figures.day(terms.notice_date).text} ({left}); up on {ends}."
+
+
 def _facts(
-    view: facade.CommitmentView, names: Mapping[str, str], now: datetime
+    view: facade.CommitmentView, names: Mapping[str, str], currency: str, now: datetime
 ) -> list[dict[str, Any]]:
     terms = view.terms
     notice = figures.day(terms.notice_date).text
@@ -263,7 +302,7 @@ def _facts(
             "text": f"{figures.count(terms.unit_tokens).text} tokens",
         },
         {
-            "term": "Runs",
+            "term": "Runs, up for renewal at the end",
             "text": f"{figures.day(terms.start_at.date()).text} to "
             f"{figures.day(terms.end_at.date()).text}",
             "sub": terms.term,
@@ -271,9 +310,14 @@ def _facts(
         {
             "term": "Notice by",
             "text": notice,
-            "sub": "soon" if _soon(terms, now) else "",
+            "sub": _notice(terms, now),
         },
         {"term": "Break-even", "text": break_even},
+        {
+            "term": "On demand, per million",
+            "text": figures.rate(view.on_demand_price, currency),
+            "sub": "what the same calls would have paid by list",
+        },
         {"term": "Beyond capacity", "text": terms.beyond.replace("_", " ")},
         {"term": "Owner", "text": f"{terms.owner_kind.replace('_', ' ')} {terms.owner_slug}"},
         {"term": "Approved by", "text": names.get(terms.approved_by, terms.approved_by)},
@@ -281,9 +325,11 @@ def _facts(
     ]
 
 
-def _soon(terms: facade.CommitmentTerms, now: datetime) -> int:
+def _notice(terms: facade.CommitmentTerms, now: datetime) -> str:
     left = terms.notice_date - now.date()
-    return int(timedelta(0) <= left <= NOTICE_SOON)
+    if left < timedelta(0):
+        return "passed"
+    return "soon" if left <= NOTICE_SOON else ""
 
 
 def _chart(days: Sequence[Any], currency: str) -> dict[str, Any]:
@@ -439,65 +485,4 @@ def _typed_terms(terms: facade.CommitmentTerms | None) -> Mapping[str, str]:
         "owner": f"{terms.owner_kind}:{terms.owner_slug}",
         "beyond": terms.beyond,
         "evidence": terms.evidence,
-    }
-
-
-def show_fx_rates(
-    *,
-    lines: Sequence[facade.FxLine],
-    names: Mapping[str, str],
-    typed: Typed,
-    problem: Problem | None,
-    caller: Caller,
-    now: datetime,
-    view: PageView,
-) -> dict[str, Any]:
-    """Which context has the page of rates?"""
-    currency = facade.organisation().currency
-    newest = [line for line in lines if line.newest]
-    stale = [line.currency for line in newest if line.stale]
-    headline = f"{len(newest)} currencies have a dated rate in {currency}"
-    if not newest:
-        headline = f"Everything is priced in {currency}: no other currency has a rate."
-    elif stale:
-        headline += f"; that of {', '.join(stale)} is older than a week."
-    else:
-        headline += ", none older than a week."
-    return {
-        "head": {
-            "headline": headline,
-            "subline": "A rate holds from its date until the next. A new one changes no booked "
-            "entry; the difference to what was paid is a line of its own.",
-            "tabs": tabs_of("fx-rates"),
-        },
-        "stamp": stamp_of(now),
-        "problem": problem,
-        "wrong": problem.fields if problem else (),
-        "may": can(caller=caller, action=Action.CHANGE_PRICES),
-        "action": reverse("fx-rates"),
-        "form_key": typed.key or ids.new_uuid().hex,
-        "values": typed.values,
-        "today": typed.get("date") or now.date().isoformat(),
-        "export_links": view.exports(),
-        "rows": [
-            {
-                "currency": line.currency,
-                "rate": line.rate,
-                "date": figures.day(line.rate_date),
-                "source": line.source,
-                "evidence": line.evidence,
-                "by": names.get(line.actor, line.actor),
-                "version": line.version,
-                "state": "stale"
-                if line.stale
-                else "in force"
-                if line.newest
-                else "held"
-                if line.in_force
-                else "replaced",
-                "tone": "warn" if line.stale else "favourable" if line.newest else "neutral",
-            }
-            for line in lines
-        ],
-        "currency": currency,
     }

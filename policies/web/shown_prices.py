@@ -33,7 +33,7 @@ DOUBT_WORDS: Final[Mapping[str, str]] = {
 
 def tabs_of(current: str) -> list[dict[str, Any]]:
     """Which parts have the prices?"""
-    waiting = len(facade.list_quarantine())
+    waiting = facade.count_quarantine()
     open_proposals = sum(each.state == "open" for each in facade.list_proposals())
     parts = (
         ("Prices", "prices", ""),
@@ -81,6 +81,7 @@ def show_prices(
     else:
         headline += "; every call of the last 30 days had a price." if calls else "."
     listed_until = facade.stale_after(state)
+    looked = facade.last_confirmation()
     return {
         "head": {
             "headline": headline,
@@ -119,10 +120,9 @@ def show_prices(
             {
                 "label": "List prices",
                 "value": "stale" if stale else "fresh",
-                "note": f"stale from {figures.day(listed_until.date()).text}"
-                if listed_until
-                else "never loaded",
+                "note": _freshness(looked, state.book.listed_at, listed_until, stale=stale),
                 "tone": "warn" if stale else "",
+                "href": reverse("price-proposals"),
             },
         ],
         "rows": [price_row(line, currency) for line in shown],
@@ -141,6 +141,39 @@ def show_prices(
             "text": "Take a filter away, or ask for a contract price.",
             "actions": [{"label": "All prices", "url": reverse("prices"), "primary": True}],
         },
+    }
+
+
+def _freshness(
+    looked: facade.ConfirmationView | None,
+    listed_at: datetime | None,
+    until: datetime | None,
+    *,
+    stale: bool,
+) -> str:
+    """Since when or until when are the list prices fresh, and by which look?"""
+    if until is None:
+        return "never loaded"
+    if stale:
+        return f"since {figures.day(until.date()).text}"
+    if looked is None or looked.confirmed_at != listed_at:
+        return f"until {figures.day(until.date()).text}"
+    return f"confirmed unchanged {figures.day(looked.confirmed_at.date()).text}"
+
+
+def confirmed_words(
+    found: facade.ConfirmationView | None, names: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """How is the last look that found nothing new told?"""
+    if found is None:
+        return None
+    return {
+        "name": f"{found.catalogue} {found.edition}",
+        "at": found.confirmed_at,
+        "by": names.get(found.actor, found.actor),
+        "unchanged": found.unchanged,
+        "apart": found.apart,
+        "hash": found.content_hash,
     }
 
 
@@ -303,53 +336,6 @@ def show_price_form(
         "tiers": _choices(("standard", "batch", "flex", "priority"), typed.get("tier")),
         "sources": _choices(("contract", "override"), typed.get("source")),
         "today": typed.get("valid_from") or now.date().isoformat(),
-    }
-
-
-def show_quarantine(
-    *,
-    rows: Sequence[facade.QuarantinedView],
-    problem: Problem | None,
-    caller: Caller,
-    now: datetime,
-    view: PageView,
-) -> dict[str, Any]:
-    """Which context has the list of what is not believed?"""
-    count = len(rows)
-    moved = sum("moved_over_a_quarter" in row.doubts for row in rows)
-    return {
-        "head": {
-            "headline": f"{count:,} catalogue rows are not believed"
-            + (f"; {moved:,} of them moved by more than 25 %." if moved else ".")
-            if count
-            else "Nothing waits in the quarantine.",
-            "subline": "A row listed here is no price. A person releases it with a reason; a "
-            "second person approves.",
-            "tabs": tabs_of("price-quarantine"),
-        },
-        "stamp": stamp_of(now),
-        "problem": problem,
-        "may": can(caller=caller, action=Action.CHANGE_PRICES),
-        "rows": [quarantine_row(row) for row in rows[:500]],
-        "more": max(0, count - 500),
-        "action": reverse("price-quarantine"),
-        "export_links": view.exports(),
-    }
-
-
-def quarantine_row(row: facade.QuarantinedView) -> dict[str, Any]:
-    """How does one doubted row stand in the list?"""
-    says = row.cards[-1]["card"] if row.cards else row.remark
-    return {
-        "id": row.id,
-        "slug": row.slug,
-        "catalogue": f"{row.catalogue} {row.edition}",
-        "doubts": [DOUBT_WORDS.get(each, each) for each in row.doubts],
-        "says": card_words(says),
-        "seen": figures.day(row.seen_at.date()),
-        "readable": row.readable,
-        "zero": row.has_zero,
-        "key": ids.new_uuid().hex,
     }
 
 

@@ -17,6 +17,7 @@ from policies.web.shown_envelope_change import Problem
 from policies.web.shown_prices import (
     DOUBT_WORDS,
     card_words,
+    confirmed_words,
     offer_url,
     pending_rows,
     stamp_of,
@@ -36,6 +37,7 @@ _TONES: Final = {
 def show_proposals(
     *,
     found: Sequence[facade.ProposalView],
+    confirmed: facade.ConfirmationView | None,
     problem: Problem | None,
     names: Mapping[str, str],
     caller: Caller,
@@ -64,6 +66,7 @@ def show_proposals(
         "may": can(caller=caller, action=Action.CHANGE_PRICES),
         "action": reverse("price-proposals"),
         "export_links": view.exports(),
+        "confirmed": confirmed_words(confirmed, names),
         "rows": [
             {
                 "url": reverse("price-proposal", args=[each.id]),

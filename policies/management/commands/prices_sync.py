@@ -71,7 +71,11 @@ class Command(BaseCommand):
 
     def _tell(self, asked: facade.RefreshAsked) -> None:
         if not asked.id:
-            self.stdout.write("Nothing to load: the price book says the same.")
+            self.stdout.write(
+                "Nothing to load: the price book says the same. Confirmed unchanged today."
+                if asked.confirmed
+                else "Nothing to load, and it names too little of the price book to confirm it."
+            )
             return
         proposal = facade.get_proposal(proposal=asked.id)
         total = proposal.body["effect"]["total"]

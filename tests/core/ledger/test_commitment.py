@@ -1,5 +1,9 @@
 """Does a commitment cost, waste and advise as product.md section 13 and G9 say, to the nano?"""
 
+import json
+from fractions import Fraction
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +13,7 @@ from ledger.core.commitment import (
     Step,
     accounting_price,
     advise,
+    beyond_costs,
     break_even_ppm,
     break_even_tokens,
     charge_of,
@@ -25,6 +30,7 @@ CHARGE = 28_908 * DOLLAR
 CAPACITY = 6_000_000
 MONTH = CAPACITY * HOURS
 BLENDED = 9_400_000_000
+GOLDEN = Path(__file__).parents[2] / "golden" / "commitment_beyond.json"
 
 
 def test_g9_charge_and_break_even():
@@ -56,6 +62,38 @@ def test_capacity_left_in_one_hour_serves_no_other():
     assert drawn.used_ppm == 400_000
     with pytest.raises(ValueError, match="outside"):
         draw(tokens_by_hour={3: 1}, hours=3, capacity_an_hour=100)
+
+
+def test_beyond_the_capacity_everybody_pays_the_same_share_of_an_hour_by_hand():
+    for case in json.loads(GOLDEN.read_text()):
+        found = beyond_costs(
+            asked=case["asked"],
+            costs={who: int(nanos) for who, nanos in case["costs_nanos"].items()},
+            capacity=case["capacity"],
+        )
+        assert found == {who: int(nanos) for who, nanos in case["beyond_nanos"].items()}, case
+
+
+@given(
+    hour=st.dictionaries(
+        st.text(max_size=4),
+        st.tuples(st.integers(0, 10**10), st.integers(0, 10**15)),
+        min_size=1,
+        max_size=9,
+    ),
+    capacity=st.integers(1, 10**11),
+)
+def test_what_is_bought_beyond_adds_up_and_never_passes_the_whole_price(hour, capacity):
+    asked = {who: each[0] for who, each in hour.items()}
+    costs = {who: each[1] for who, each in hour.items()}
+    found = beyond_costs(asked=asked, costs=costs, capacity=capacity)
+    whole, over = sum(asked.values()), max(0, sum(asked.values()) - capacity)
+    if not over:
+        assert found == {}
+        return
+    exact = Fraction(sum(costs.values()) * over, whole)
+    assert abs(sum(found.values()) - exact) <= Fraction(1, 2)
+    assert all(0 <= nanos <= costs[who] + 1 for who, nanos in found.items())
 
 
 def test_nothing_served_has_no_price_and_no_break_even_against_free():

@@ -1,13 +1,16 @@
 """Do proposals, releases, rates, revaluations and commitments book exactly, and once?"""
 
 import json
+import tempfile
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
 from django.db import connection
 
 from ledger import facade as ledger
+from ledger.models.document import Document
 from ledger.queries.price_basis import price_basis
 from ledger.queries.price_integrity import find_altered_prices
 from o10.kernel.errors import UnitMismatch, ValidationFailed
@@ -31,6 +34,13 @@ def catalogue(tmp_path, **cards):
     path = tmp_path / "newer.json"
     path.write_text(json.dumps(table))
     return ledger.read_catalogue(source=str(path))
+
+
+def catalogue_of(table) -> ledger.Catalogue:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "one.json"
+        path.write_text(json.dumps(table))
+        return ledger.read_catalogue(source=str(path))
 
 
 def report(
@@ -359,9 +369,15 @@ def test_a_commitment_books_its_charge_as_used_and_waste_once_a_day():
     assert [each.amount_nanos for each in entries(kind=13)] == [0, 0]
     assert book() == 3
     assert book() == 0
-    booked = entries(kind=16)
     charge = 24 * 2 * 3 * DOLLAR
-    assert sum(each.amount_nanos for each in booked) == 3 * charge
+    lines = lines_of(entries(kind=16))
+    assert lines["used"] + lines["waste"] == 3 * charge
+    # 3 M tokens in an hour of 2 M: a third of 2.9 M x 2.50 + 0.1 M x 15.00, from another venue.
+    assert lines["on_demand"] == 2_916_666_667
+    bought = [each for each in entries(kind=16) if said(each)["line"] == "on_demand"]
+    assert [(said(each)["priced_by"], each.flags & 7) for each in bought] == [
+        ("openai/gpt-x", ledger.Basis.ESTIMATED)
+    ]
     view = ledger.get_commitment(public=terms.public, now=NOW)
     line = view.days[1]
     assert (line.used, line.beyond, line.capacity) == (3_600_000, 1_000_000, 48_000_000)
@@ -370,7 +386,92 @@ def test_a_commitment_books_its_charge_as_used_and_waste_once_a_day():
     # The same calls at the list price of the venue that sells the model.
     assert line.on_demand == 4_400_000 * 2_500 + 200_000 * 15_000
     assert view.break_even_tokens is not None
-    assert view.users == {"support": (3_600_000, line.used_nanos)}
+    assert view.users == {"support": (3_600_000, line.used_nanos, 2_916_666_667)}
+    assert (view.beyond_nanos, view.beyond_unpriced) == (2_916_666_667, 0)
+    # 30 days of 24 hours at 6.00: three of them booked.
+    assert (view.term.total, view.term.charged) == (720 * 6 * DOLLAR, 3 * charge)
+    assert (view.term.left, view.term.hours_left) == (648 * 6 * DOLLAR, 648)
+    assert view.term.waste == 3 * charge - line.used_nanos
+
+
+def said(entry) -> dict:
+    return json.loads(bytes(Document.objects.get(hash=bytes(entry.doc)).body))
+
+
+def lines_of(booked) -> dict[str, int]:
+    sums = {"used": 0, "waste": 0, "on_demand": 0}
+    for each in booked:
+        sums[said(each)["line"]] += each.amount_nanos
+    return sums
+
+
+def test_each_line_of_a_charge_belongs_to_its_part_of_full_cost():
+    make_tree(use_case=1_000 * DOLLAR, department=2_000 * DOLLAR, company=9_000 * DOLLAR)
+    ledger.set_commitment(draft=commitment(), now=NOW, **BOTH)
+    report("p", at=NOW - DAY, used=(3_000_000, 0), venue="ptu", calls=100)
+    book()
+    parts = {
+        said(each)["line"]: ledger.meanings_of(domain="dims", numbers=[each.dims_id])
+        for each in entries(kind=16)
+    }
+    assert {line: list(each.values())[0]["component"] for line, each in parts.items()} == {
+        "used": "commitment_used",
+        "waste": "commitment_waste",
+        "on_demand": "direct",
+    }
+
+
+def test_a_venue_that_refuses_beyond_its_capacity_bills_nothing_more():
+    make_tree(use_case=1_000 * DOLLAR, department=2_000 * DOLLAR, company=9_000 * DOLLAR)
+    terms = ledger.set_commitment(draft=commitment(beyond="refused"), now=NOW, **BOTH)
+    report("p", at=NOW - DAY, used=(3_000_000, 0), venue="ptu", calls=100)
+    book()
+    assert lines_of(entries(kind=16))["on_demand"] == 0
+    assert ledger.get_commitment(public=terms.public, now=NOW).beyond == 1_000_000
+
+
+def test_beyond_without_a_price_waits_for_one_and_is_never_zero():
+    make_tree(use_case=1_000 * DOLLAR, department=2_000 * DOLLAR, company=9_000 * DOLLAR)
+    other = commitment(model="unlisted", start_at=NOW - 9 * DAY)
+    terms = ledger.set_commitment(draft=other, now=NOW, **BOTH)
+    report("p", at=NOW - 8 * DAY, model="unlisted", used=(3_000_000, 0), venue="ptu", calls=9)
+    assert book() == 9
+    view = ledger.get_commitment(public=terms.public, now=NOW)
+    assert (view.beyond_nanos, view.beyond_unpriced) == (0, 1_000_000)
+    assert lines_of(entries(kind=16))["on_demand"] == 0
+    # A catalogue that prices the model takes its own dates where there was no list price.
+    table = {
+        "unlisted": {
+            "litellm_provider": "openai",
+            "mode": "chat",
+            "input_cost_per_token": 2e-06,
+            "output_cost_per_token": 8e-06,
+        }
+    }
+    ledger.load_catalogue(catalogue=catalogue_of(table), actor="system", now=NOW)
+    # The day is older than the three that are looked at anyway.
+    assert book(NOW + timedelta(hours=1)) == 1
+    assert lines_of(entries(kind=16))["on_demand"] == 2 * DOLLAR
+    view = ledger.get_commitment(public=terms.public, now=NOW)
+    assert (view.beyond_nanos, view.beyond_unpriced) == (2 * DOLLAR, 0)
+    assert book(NOW + timedelta(hours=2)) == 0
+
+
+def test_a_list_price_that_moves_later_does_not_book_a_day_anew(tmp_path):
+    make_tree(use_case=1_000 * DOLLAR, department=2_000 * DOLLAR, company=9_000 * DOLLAR)
+    ledger.set_commitment(draft=commitment(), now=NOW, **BOTH)
+    report("p", at=NOW - DAY, used=(3_000_000, 0), venue="ptu", calls=100)
+    book()
+    before = amounts()
+    ledger.load_catalogue(
+        catalogue=catalogue(tmp_path, **{MODEL: {"input_cost_per_token": 3e-06}}),
+        actor="system",
+        now=NOW,
+    )
+    assert book(NOW + timedelta(hours=1)) == 0
+    # The one entry more is that of the price version.
+    assert amounts()[: len(before)] == before
+    assert len(amounts()) == len(before) + 1
 
 
 def test_late_usage_restates_the_split_and_not_the_charge():

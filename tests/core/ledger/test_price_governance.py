@@ -1,7 +1,9 @@
 """Are conversion, effect, quarantine and revaluation exact, and do records return?"""
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -26,11 +28,13 @@ from ledger.core.price_terms import (
 from ledger.core.pricing import Offer, compile_book, find_rates
 from ledger.core.revaluation import Standing, Why, difference_of, posting_instant
 from o10.kernel.errors import ValidationFailed
+from o10.kernel.money import parse_nanos
 from o10.kernel.usage import TokenClass, Usage
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = OfferKey("openai", "gpt-x")
+GOLDEN = Path(__file__).parents[2] / "golden" / "price_effect.json"
 
 
 def card(paid: int, made: int, currency: str = "USD") -> RateCard:
@@ -135,6 +139,34 @@ def test_the_effect_prices_every_entry_twice_with_its_own_threshold():
     assert found.by_use_case[4].delta == 1_001 * 1_500 - 100 * 3_000
     assert sum(each.delta for each in found.by_use_case.values()) == found.total.delta
     assert found.total.calls == 4
+
+
+def test_the_effect_of_a_proposal_is_what_a_hand_computes():
+    golden = json.loads(GOLDEN.read_text())
+
+    def priced(said, **more):
+        meters = {
+            name: tuple(Bracket(above, parse_nanos(paid)) for above, paid in brackets)
+            for name, brackets in said.items()
+        }
+        return rule(RateCard("USD", meters), **more)
+
+    before = book(priced(golden["before"]))
+    after = book(priced(golden["after"], valid_from=NOW, rule_id=2, version=2), version=2)
+    uses = []
+    for each in golden["uses"]:
+        used = Usage(input=each["input"], cache_read=each["cache_read"], output=each["output"])
+        size = (each["input"] + each["cache_read"]) // each["calls"]
+        at = NOW - timedelta(days=3)
+        uses.append(UsedOffer(KEY, each["use_case"], at, each["calls"], size, used))
+        one = effect_of([uses[-1]], before=before, after=after, at={KEY.slug: NOW}).total
+        assert (one.before, one.after) == (each["before"], each["after"]), each["why"]
+    found = effect_of(uses, before=before, after=after, at={KEY.slug: NOW})
+    assert {
+        str(number): [sums.before, sums.after] for number, sums in found.by_use_case.items()
+    } == golden["by_use_case"]
+    total = {name: getattr(found.total, name) for name in golden["total"]}
+    assert total == golden["total"]
 
 
 def test_what_one_book_has_no_price_for_is_counted_and_in_no_sum():

@@ -1,7 +1,7 @@
 """Is every change of prices whole, at whichever statement the process dies, and booked once?
 
-Each operation is cut off before each of its statements in turn, begun again as a restarted
-process would, and must end where an undisturbed run ends. Run once more it adds nothing.
+Each operation is cut off before each of its statements in turn and must leave what stood
+before; begun again it must end where an undisturbed run ends. Run once more it adds nothing.
 """
 
 import json
@@ -23,6 +23,8 @@ pytestmark = pytest.mark.usefixtures("sound")
 
 DAY = timedelta(days=1)
 LATER = NOW + timedelta(hours=1)
+AGAIN_EVERY = 6
+"""What stands after a death is what stood before: begun again it is tried now and then."""
 _ROWS = """
 SELECT 'entry', kind || ' ' || amount_nanos || ' ' || use_case_id || ' ' || envelope_id || ' '
     || price_version || ' ' || effective_at FROM ledger_entry
@@ -211,8 +213,9 @@ def test_it_is_whole_wherever_the_process_dies_and_is_done_once(name, tmp_path):
             except Died:
                 forget_everything()
                 assert standing() == before, f"half of it stands after statement {number}"
-            change()
-            assert standing() == wanted, f"another end after statement {number}"
+            if whole or number % AGAIN_EVERY == 0:
+                change()
+                assert standing() == wanted, f"another end after statement {number}"
         number += 1
     assert number > 3
 

@@ -1,4 +1,4 @@
-"""Does a catalogue that was looked at and is unchanged stay fresh, and is a dismissal a word?"""
+"""Does a catalogue that was found unchanged stay fresh, and is a dismissal on record?"""
 
 import json
 from datetime import timedelta

@@ -320,6 +320,7 @@ from ledger.queries.seal_status import (
     latest_checkpoint,
     seal_badge,
     seal_state,
+    verified_upto,
 )
 from ledger.queries.spend import Position, SpendKey, SpendRow, position_of, sum_spend
 from ledger.queries.stated import StatedCap, stated_caps, sum_taken_by_reservation
@@ -635,6 +636,7 @@ __all__ = [
     "get_neighbours",
     "intern",
     "last_verification",
+    "verified_upto",
     "latest_checkpoint",
     "ledger_of_company",
     "line_filter_of",

@@ -157,6 +157,20 @@ def seal_badge(*, now: datetime, ledger_id: int = COMPANY_LEDGER) -> SealBadge:
     )
 
 
+def verified_upto(*, ledger_id: int = COMPANY_LEDGER) -> int:
+    """Up to which position was everything found in order at least once? 0 = it never ran.
+
+    A run that has just begun anew stands further back than an earlier one that reached the end.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(max(upto_seq), 0) FROM ledger_verification"
+            " WHERE ledger_id = %s AND ok",
+            [ledger_id],
+        )
+        return int(cursor.fetchone()[0])
+
+
 def last_verification(*, ledger_id: int = COMPANY_LEDGER) -> VerificationRow | None:
     """What did the verifier say last, if it ever ran?"""
     with connection.cursor() as cursor:

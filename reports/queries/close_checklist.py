@@ -217,17 +217,17 @@ def _verified(look: _Look) -> _Found:
             "A verification found a difference; it must be cleared first.",
             "/ledger/verify/",
         )
-    last = ledger.last_verification()
-    if last is None:
+    reached = ledger.verified_upto()
+    if not reached:
         return (
             False,
             "No verification has run yet: o10 ledger_verify --full.",
             "/ledger/verify/",
         )
-    if last.upto_seq < look.sums.last_seq:
-        found = f"Verified up to {last.upto_seq:,}, the month goes to {look.sums.last_seq:,}."
+    if reached < look.sums.last_seq:
+        found = f"Verified up to {reached:,}, the month goes to {look.sums.last_seq:,}."
         return False, found, "/ledger/verify/"
-    return True, f"Every entry up to {last.upto_seq:,} was verified.", "/ledger/verify/"
+    return True, f"Every entry up to {reached:,} was verified.", "/ledger/verify/"
 
 
 def _conserved(look: _Look) -> _Found:

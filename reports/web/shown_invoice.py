@@ -16,8 +16,12 @@ from reports.web import shown
 
 LINES_SHOWN = 400
 CLASSES: Mapping[str, tuple[str, str, str]] = {
-    "price": ("price differs", "adverse", "both count the same, at another price"),
-    "quantity": ("quantity differs", "adverse", "the counts differ"),
+    "price": (
+        "price differs",
+        "adverse",
+        "most of it is the price, or the bill counts nothing",
+    ),
+    "quantity": ("quantity differs", "adverse", "most of it is the count"),
     "missing_here": ("missing here", "adverse", "billed, not in the ledger"),
     "missing_there": ("missing there", "warn", "in the ledger, not billed"),
 }
@@ -181,6 +185,10 @@ def _line(line: facade.Match, currency: str) -> dict[str, Any]:
     }
 
 
+def _count(number: int) -> str:
+    return "1 line" if number == 1 else f"{number:,} lines"
+
+
 def _choice(name: str, stands: facade.Reconciliation, typed: Typed) -> dict[str, Any]:
     lines = [
         each for each in stands.matching.lines if each.found.value == name and each.is_open
@@ -189,7 +197,7 @@ def _choice(name: str, stands: facade.Reconciliation, typed: Typed) -> dict[str,
     chosen = typed.causes.get(name) or USUAL[name]
     return {
         "name": name,
-        "label": f"{len(lines)} lines {CLASSES[name][0]}",
+        "label": f"{_count(len(lines))}: {CLASSES[name][0]}",
         "total": figures.money_exact(total, stands.invoice.currency),
         "causes": [
             {"code": code, "words": words, "chosen": code == chosen}

@@ -12,6 +12,7 @@ from ledger.models import Import, InvoiceLine
 from o10.kernel.errors import IdempotencyMismatch, SelfApproval
 from policies import facade as policies
 from tests.operations.ledger.test_importers import EXPORTS
+from tests.operations.reports.close_company import bill
 from tests.web.reports.pages_company import NOW, pages_company
 
 ONE = 10**9
@@ -27,10 +28,6 @@ def founded(database_urls, django_db_setup, django_db_blocker, tmp_path_factory)
 @pytest.fixture
 def company(founded, db, clock):
     return founded
-
-
-def bill(*lines, header="id,date,venue,model,amount,currency,invoice"):
-    return "\n".join((header, *lines)).encode()
 
 
 def entries():

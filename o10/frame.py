@@ -10,8 +10,10 @@ from django.shortcuts import render
 from django.urls import NoReverseMatch, path, reverse
 
 from ledger import facade as ledger
+from o10.access.checks import can
 from o10.access.keys import caller_of_person
 from o10.access.models import Person
+from o10.access.roles import Action
 from o10.kernel import clock, figures
 from o10.management.installation import demo_people
 from policies import facade as policies
@@ -81,7 +83,7 @@ def page_frame(request: HttpRequest) -> dict[str, Any]:
         "organisation": {
             "name": organisation.name if organisation else "o10",
             "detail": f"Production · {detail}" if detail else "",
-            "links": [{"label": "API documents", "url": "/api/docs"}],
+            "links": _links(person),
         },
         "person": {
             "name": person.display_name,
@@ -91,6 +93,14 @@ def page_frame(request: HttpRequest) -> dict[str, Any]:
         "demo": demo,
         "search_url": reverse("search"),
     }
+
+
+def _links(person: Person) -> list[dict[str, str]]:
+    """What else is there, below the name of the company?"""
+    found = [{"label": "API documents", "url": "/api/docs"}]
+    if can(caller=caller_of_person(person), action=Action.MANAGE_PEOPLE):
+        found.insert(0, {"label": "People and keys", "url": reverse("people")})
+    return found
 
 
 def seal_part(request: HttpRequest) -> HttpResponse:

@@ -26,4 +26,5 @@ class PoliciesConfig(AppConfig):
         facade.register_correction_kinds()
         facade.register_policy_kind()
         facade.register_access_kinds()
+        facade.register_person_kinds()
         facade.register_signed_change()

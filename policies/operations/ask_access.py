@@ -5,10 +5,9 @@ once; the rest waits for a second administrator or a controller. The secret of a
 is handed out with the request and lives only once others have agreed: what is kept is its hash.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from o10.access import operations as access
 from o10.access import queries as people
@@ -19,6 +18,7 @@ from o10.access.secret import new_secret
 from o10.kernel.errors import FieldError, IdempotencyMismatch, NotFound, ValidationFailed
 from policies.core.access_changes import key_needs_two, role_needs_two
 from policies.models import UseCase
+from policies.operations.ask_person import ROLE
 from policies.operations.change_kinds import (
     Applied,
     Change,
@@ -31,7 +31,6 @@ from policies.operations.propose_change import find_proposed, propose_change
 from policies.queries.approvals import ApprovalView
 
 KEY_KIND = "key.create"
-ROLE_KIND = "person.role"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ def ask_role(
         access.change_role(person_id=person, role=role, actor=actor.actor, now=now)
         return None
     return propose_change(
-        kind=ROLE_KIND,
+        kind=ROLE,
         subject=person,
         change={"person": person, "role": role.value},
         actor=actor,
@@ -142,14 +141,6 @@ def register_access_kinds() -> None:
             apply=_apply_key,
             base_of=lambda change: f"secret {change['last_four']}",
             describe=_describe_key,
-        )
-    )
-    register(
-        ChangeKind(
-            name=ROLE_KIND,
-            apply=_apply_role,
-            base_of=_base_of_role,
-            describe=_describe_role,
         )
     )
 
@@ -197,26 +188,4 @@ def _describe_key(change: Change) -> ChangeText:
             DiffRow("Ends", "", change["expires_at"] or "no end"),
             DiffRow("Ends in", "", f"…{change['last_four']}"),
         ),
-    )
-
-
-def _base_of_role(change: Change) -> str:
-    person = people.find_person(change["person"])
-    return f"{person.role} {person.is_active}" if person else "nobody"
-
-
-def _apply_role(change: Change, _: ApprovalView, actor: Caller, now: datetime) -> Applied:
-    person = access.change_role(
-        person_id=change["person"], role=Role(change["role"]), actor=actor.actor, now=now
-    )
-    return Applied(ids={"person": str(person.id)})
-
-
-def _describe_role(change: Mapping[str, Any]) -> ChangeText:
-    person = people.find_person(change["person"])
-    name = person.display_name if person else change["person"]
-    old = str(person.role) if person else ""
-    return ChangeText(
-        title=f"Change a role: {name}, {old} to {change['role']}",
-        rows=(DiffRow("Role", old, change["role"]),),
     )

@@ -1,5 +1,6 @@
-"""How do scripts of the administrator make keys and change roles? `/keys`, `/people`."""
+"""How do scripts of the administrator keep people and keys? `/keys`, `/people`."""
 
+from datetime import datetime
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -7,11 +8,14 @@ from django.http import HttpResponse
 from msgspec import Meta
 from rest_framework.request import Request
 
+from o10.access import queries as access
 from o10.access.doors import JSON, KEYED, Operation
+from o10.access.models import RouterKey
 from o10.access.rest import caller_of
 from o10.access.roles import Action, Role
-from o10.access.views import Awaits, Door, Waiting, answer, awaits, key_of
+from o10.access.views import Awaits, Door, Waiting, answer, awaits, key_of, query_of
 from o10.kernel import clock
+from o10.kernel.errors import NotFound
 from o10.wire import fields as f
 from policies import facade
 from policies.web.serializers import Note, Title, instant_of
@@ -57,10 +61,72 @@ class PersonAnswer(msgspec.Struct, frozen=True, kw_only=True):
     role: str
 
 
+class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Which key is it? `use_cases` null = all; the secret is kept nowhere."""
+
+    id: str
+    name: str
+    last_four: str
+    role: str
+    use_cases: tuple[str, ...] | None
+    created_at: datetime
+    created_by: str | None
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class KeyList(msgspec.Struct, frozen=True, kw_only=True):
+    """Which keys are there? Newest first, revoked ones too."""
+
+    items: tuple[KeyRow, ...]
+
+
+class PersonBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who shall be a person of the company?"""
+
+    email: Annotated[str, Meta(min_length=3, max_length=254)]
+    name: Title
+    role: Role
+    reason: Note = ""
+
+
+class PersonRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is it?"""
+
+    id: str
+    name: str
+    email: str
+    role: str
+    is_active: bool
+
+
+class PersonList(msgspec.Struct, frozen=True, kw_only=True):
+    """Who works here? By name."""
+
+    items: tuple[PersonRow, ...]
+
+
+class NewPerson(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is new? `password` is shown once. With a request: a viewer until others agree."""
+
+    id: str
+    password: str
+    approval: Waiting | None = None
+
+
+class GoneBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why?"""
+
+    reason: Note = ""
+    request_id: f.Name | None = None
+
+
 class Keys(Door):
     """Keys of the company."""
 
     operations: ClassVar = {
+        "GET": Operation(action=Action.MANAGE_KEYS, gives={JSON: KeyList}),
         "POST": Operation(
             action=Action.MANAGE_KEYS,
             takes={JSON: KeyBody},
@@ -70,6 +136,11 @@ class Keys(Door):
             waits=WaitingKey,
         ),
     }
+
+    def get(self, request: Request) -> HttpResponse:
+        """All of them, without their secrets."""
+        query_of(request, allowed=frozenset())
+        return answer(KeyList(items=tuple(_key_row(each) for each in access.list_keys())))
 
     def post(self, request: Request) -> HttpResponse:
         """Makes a narrow key at once; a wide or weighty one waits for a second person."""
@@ -90,6 +161,68 @@ class Keys(Door):
         location = {"Location": f"/api/v1/approvals/{asked.approval.id}"}
         told = WaitingKey(approval=waiting, secret=asked.secret)
         return answer(told, status=202, headers=location)
+
+
+class KeyRevoke(Door):
+    """The end of one key."""
+
+    operations: ClassVar = {
+        "POST": Operation(action=Action.MANAGE_KEYS, gives={JSON: KeyRow}),
+    }
+
+    def post(self, request: Request, key: str) -> HttpResponse:
+        """Ends it within a second, for good; twice is the same as once."""
+        facade.revoke_key(key=key, actor=caller_of(request), now=clock.now())
+        row = access.find_key(key)
+        if row is None:
+            raise NotFound(kind="key", id=key)
+        return answer(_key_row(row))
+
+
+class People(Door):
+    """People of the company."""
+
+    operations: ClassVar = {
+        "GET": Operation(action=Action.MANAGE_PEOPLE, gives={JSON: PersonList}),
+        "POST": Operation(
+            action=Action.MANAGE_PEOPLE,
+            takes={JSON: PersonBody},
+            gives={JSON: NewPerson},
+            status=201,
+        ),
+    }
+
+    def get(self, request: Request) -> HttpResponse:
+        """All of them, those who left too."""
+        query_of(request, allowed=frozenset())
+        rows = tuple(
+            PersonRow(
+                id=each.id,
+                name=each.display_name,
+                email=each.email,
+                role=each.role,
+                is_active=each.is_active,
+            )
+            for each in access.list_people()
+        )
+        return answer(PersonList(items=rows))
+
+    def post(self, request: Request) -> HttpResponse:
+        """Makes a person; until two agreed to `controller`, `cfo` or `admin`, a viewer."""
+        body = self.parse(request, PersonBody)
+        made = facade.ask_person(
+            email=body.email,
+            name=body.name,
+            role=body.role,
+            actor=caller_of(request),
+            now=clock.now(),
+            reason=body.reason,
+        )
+        waiting = None
+        if made.approval is not None:
+            waiting = Waiting(made.approval.id, made.approval.needs)
+        told = NewPerson(id=made.id, password=made.password, approval=waiting)
+        return answer(told, status=201)
 
 
 class OnePerson(Door):
@@ -119,3 +252,46 @@ class OnePerson(Door):
         if asked is not None:
             return awaits(asked.id, asked.needs)
         return answer(PersonAnswer(id=person, role=body.role.value))
+
+
+class PersonDeactivate(Door):
+    """The end of one person's access."""
+
+    operations: ClassVar = {
+        "POST": Operation(
+            action=Action.MANAGE_PEOPLE,
+            takes={JSON: GoneBody},
+            gives={JSON: PersonAnswer},
+            headers=KEYED,
+            waits=Awaits,
+        ),
+    }
+
+    def post(self, request: Request, person: str) -> HttpResponse:
+        """Ends it at once; for who has authority over money or people, two agree."""
+        body = self.parse(request, GoneBody)
+        asked = facade.ask_to_deactivate(
+            person=person,
+            actor=caller_of(request),
+            now=clock.now(),
+            reason=body.reason,
+            key=key_of(request, body),
+        )
+        if asked is not None:
+            return awaits(asked.id, asked.needs)
+        return answer(PersonAnswer(id=person, role=""))
+
+
+def _key_row(row: RouterKey) -> KeyRow:
+    return KeyRow(
+        id=row.id,
+        name=row.name,
+        last_four=row.last_four,
+        role=row.role,
+        use_cases=None if row.use_cases is None else tuple(row.use_cases),
+        created_at=row.created_at,
+        created_by=row.created_by_id,
+        last_used_at=row.last_used_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+    )

@@ -24,8 +24,10 @@ from policies.web.pages_kill_criteria import (
     kill_criteria_of,
     kill_criterion,
     kill_criterion_act,
+    kill_criterion_edit,
     kill_criterion_new,
 )
+from policies.web.pages_people import key_act, people, person_act
 from policies.web.pages_use_case_rules import use_case_rules
 
 urlpatterns = [
@@ -45,6 +47,11 @@ urlpatterns = [
     path("policies/kill-criteria/of/<str:slug>/", kill_criteria_of, name="kill-criteria-of"),
     path("policies/kill-criteria/<str:criterion>/", kill_criterion, name="kill-criterion"),
     path(
+        "policies/kill-criteria/<str:criterion>/edit/",
+        kill_criterion_edit,
+        name="kill-criterion-edit",
+    ),
+    path(
         "policies/kill-criteria/<str:criterion>/act/",
         kill_criterion_act,
         name="kill-criterion-act",
@@ -53,6 +60,9 @@ urlpatterns = [
     path("approvals/policy/", approval_policy, name="approval-policy"),
     path("approvals/<str:approval_id>/", approval, name="approval"),
     path("approvals/<str:approval_id>/act/", approval_act, name="approval-act"),
+    path("settings/people/", people, name="people"),
+    path("settings/people/<str:person>/act/", person_act, name="person-act"),
+    path("settings/keys/<str:key>/act/", key_act, name="key-act"),
     path("use-cases/<str:slug>/policy/", use_case_rules, name="use-case-rules"),
     path("envelopes/", envelopes, name="envelopes"),
     path("envelopes/<str:envelope_id>/", envelope, name="envelope"),

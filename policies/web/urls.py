@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from policies.web.api_access import Keys, OnePerson
+from policies.web.api_access import KeyRevoke, Keys, OnePerson, People, PersonDeactivate
 from policies.web.api_alert_rules import (
     AlertChannelRotate,
     AlertChannels,
@@ -40,6 +40,7 @@ from policies.web.api_envelopes import EnvelopeBatches, Envelopes, OneEnvelope
 from policies.web.api_kill_criteria import (
     KillArm,
     KillCriteria,
+    KillDecide,
     KillDrill,
     KillOverride,
     KillRestore,
@@ -78,11 +79,19 @@ urlpatterns = [
         KillOverride.as_view(),
         name="api-kill-override",
     ),
+    path("kill-criteria/<str:criterion>:decide", KillDecide.as_view(), name="api-kill-decide"),
     path("kill-criteria/<str:criterion>:retire", KillRetire.as_view(), name="api-kill-retire"),
     path(
         "kill-criteria/<str:criterion>", OneKillCriterion.as_view(), name="api-kill-criterion"
     ),
     path("keys", Keys.as_view(), name="api-keys"),
+    path("keys/<str:key>:revoke", KeyRevoke.as_view(), name="api-key-revoke"),
+    path("people", People.as_view(), name="api-people"),
+    path(
+        "people/<str:person>:deactivate",
+        PersonDeactivate.as_view(),
+        name="api-person-deactivate",
+    ),
     path("people/<str:person>", OnePerson.as_view(), name="api-person"),
     path("approvals", Approvals.as_view(), name="api-approvals"),
     path("approval-policy", ApprovalPolicies.as_view(), name="api-approval-policy"),

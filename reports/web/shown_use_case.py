@@ -4,17 +4,18 @@ from typing import Any
 
 from django.urls import reverse
 
+from o10.access.keys import Caller
 from o10.kernel import figures
 from o10.kernel.pageview import Bar, Link, PageView, link_with
 from reports import facade
 from reports.web import shown
-from reports.web.shown_cost import unit_block
+from reports.web.shown_outcomes import unit_block, unit_kpi
 
 TOKENS = "tokens"
 
 
 def show_use_case(
-    *, page: facade.UseCasePage, view: PageView, notices: tuple[str, ...]
+    *, page: facade.UseCasePage, view: PageView, caller: Caller, notices: tuple[str, ...]
 ) -> dict[str, Any]:
     """Which context has the page of one use case?"""
     table, row = page.table, page.row
@@ -43,7 +44,9 @@ def show_use_case(
         "path_note": _path_note(page),
         "limits": _limits(page),
         "policy": _policy(row),
-        "policy_links": [{"label": "Change", "url": reverse("use-case-rules", args=[row.slug])}],
+        "policy_links": [
+            {"label": "Change", "url": reverse("use-case-rules", args=[row.slug])}
+        ],
         "decisions": [_decision(each) for each in page.decisions],
         "decisions_url": link_with(reverse("decisions"), ("use_case", row.slug)),
         "denied": sorted(
@@ -65,7 +68,13 @@ def show_use_case(
         ),
         "entries": [_entry(each, table.currency) for each in page.entries],
         "entries_url": link_with(reverse("ledger"), ("use_case", row.slug)),
-        "unit": unit_block(page.line.units, table.period.month_starts[-1], table.currency),
+        "unit": unit_block(
+            page.line,
+            table.period.month_starts[-1],
+            caller=caller,
+            currency=table.currency,
+            frozen=table.frozen,
+        ),
         "currency": table.currency,
         "period": table.period.label,
         "kill_url": reverse("kill-criteria-of", args=[row.slug]),
@@ -126,7 +135,9 @@ def _kpis(page: facade.UseCasePage) -> list[shown.Kpi]:
                 href=reverse("envelope", args=[binding.public]),
             )
         )
+    unit = unit_kpi(line.units, line.unit, currency=currency, verdict=True)
     kpis += [
+        *((unit,) if unit else ()),
         shown.Kpi(
             label="Calls",
             value=figures.count(line.calls),
@@ -138,8 +149,15 @@ def _kpis(page: facade.UseCasePage) -> list[shown.Kpi]:
         shown.Kpi(
             label="Cost per call",
             value=figures.unit_cost(line.cost_per_call, currency),
-            note="spent per call served",
+            note=f"{figures.count(line.tokens // line.calls).text} tokens a call"
+            if unit and line.calls
+            else "spent per call served",
         ),
+    ]
+    if unit:
+        return kpis
+    return [
+        *kpis,
         shown.Kpi(
             label="Tokens",
             value=figures.count(line.tokens),
@@ -148,7 +166,6 @@ def _kpis(page: facade.UseCasePage) -> list[shown.Kpi]:
             else "",
         ),
     ]
-    return kpis
 
 
 def _chart(page: facade.UseCasePage) -> dict[str, Any]:

@@ -60,7 +60,14 @@ from reports.charts.spend_against_plan import Drawing, draw_spend_against_plan
 from reports.charts.spend_by_day import draw_spend_by_day
 from reports.core.allocation import ComponentLine, FullCost, Method
 from reports.core.cost_components import ABOUT, STATED, Component, Family, Grade
-from reports.core.cost_headline import interval_text, times, unit_text
+from reports.core.cost_headline import (
+    cost_detail,
+    cost_headline,
+    interval_text,
+    times,
+    unit_text,
+    units_headline,
+)
 from reports.core.hardware import Machine
 from reports.core.headline import Headline, Progress
 from reports.core.plan import Stance, Variance
@@ -245,6 +252,9 @@ __all__ = [
     "get_cost_page",
     "get_outcomes_page",
     "interval_text",
+    "cost_detail",
+    "cost_headline",
+    "units_headline",
     "times",
     "unit_text",
     "AmountRow",

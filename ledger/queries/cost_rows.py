@@ -26,7 +26,7 @@ from ledger.core.entry import (
 )
 from o10.kernel.money import Nanos
 
-_COSTING: Final = (
+COSTING: Final = (
     Kind.SETTLE,
     Kind.OVERRUN,
     Kind.REVERSAL,
@@ -97,7 +97,7 @@ def list_cost_rows(*, ledger_id: int, time_zone: str, after: int, upto: int) -> 
                 "ledger": ledger_id,
                 "after": after,
                 "upto": upto,
-                "kinds": [int(kind) for kind in _COSTING],
+                "kinds": [int(kind) for kind in COSTING],
                 "telling": [int(kind) for kind in _TELLING],
             },
         )

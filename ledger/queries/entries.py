@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import connection
 
 from ledger.core.entry import COLUMNS_V1, Entry
+from ledger.queries.component_entries import component_clause
 from o10.kernel.errors import FieldError, NotFound, ValidationFailed
 
 PAGE_MAX: Final = 1_000
@@ -44,7 +45,8 @@ class StoredEntry:
 class EntryFilter:
     """Which entries are asked for? Empty tuples and None ask for all.
 
-    Units: `*_from` inclusive, `*_to` exclusive; `seq_from` and `seq_to` likewise.
+    Units: `*_from` inclusive, `*_to` exclusive; `seq_from` and `seq_to` likewise. `component`
+    of full cost.
     """
 
     use_case_ids: tuple[int, ...] = ()
@@ -67,6 +69,7 @@ class EntryFilter:
     seq_from: int | None = None
     seq_to: int | None = None
     flags_any: int = 0
+    component: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +225,10 @@ def _clauses(where: EntryFilter) -> tuple[list[str], list[object]]:
     if where.flags_any:
         clauses.append("e.flags & %s <> 0")
         values.append(where.flags_any)
+    if where.component:
+        clause, of_component = component_clause(where.component)
+        clauses.append(f"({clause})")
+        values += of_component
     return clauses, values
 
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import connection
 
 from ledger.core.entry import ZERO_UUID, Flag, Kind, unpack_flags
+from ledger.queries.component_entries import COMPONENTS, component_clause
 from ledger.queries.entries import EntryFilter, StoredEntry, list_entries
 from ledger.queries.ledgers import COMPANY_LEDGER
 from ledger.queries.registry import list_meanings, meanings_of, numbers_of
@@ -31,7 +32,8 @@ class LineFilter:
     """Which lines are asked for, by name? Empty tuples and None ask for all.
 
     Shape: `use_cases`, `models`, `venues` slugs; `envelopes` env_… and all below them; `kinds`
-    words of KIND_WORDS; instants as in EntryFilter; `seq_to` exclusive.
+    words of KIND_WORDS; instants as in EntryFilter; `component` of full cost; `seq_to`
+    exclusive.
     """
 
     use_cases: tuple[str, ...] = ()
@@ -40,6 +42,7 @@ class LineFilter:
     models: tuple[str, ...] = ()
     venues: tuple[str, ...] = ()
     reservation: str = ""
+    component: str = ""
     effective_from: datetime | None = None
     effective_to: datetime | None = None
     seq_to: int | None = None
@@ -156,7 +159,7 @@ def documents_of(hashes: Iterable[bytes]) -> dict[bytes, dict[str, Any]]:
 
 
 def list_line_choices(*, ledger_id: int = COMPANY_LEDGER) -> dict[str, list[tuple[str, str]]]:
-    """By which use cases, models, venues and kinds can the list be filtered?
+    """By which use cases, models, venues, kinds and components can the list be filtered?
 
     Shape: filter key to (value, label), by label.
     """
@@ -171,7 +174,8 @@ def list_line_choices(*, ledger_id: int = COMPANY_LEDGER) -> dict[str, list[tupl
         for domain in ("use_case", "model", "venue")
     }
     kinds = [(word, word.replace("_", " ")) for word in sorted(KIND_WORDS.values())]
-    return {**found, "kind": kinds}
+    components = [(word, word.replace("_", " ")) for word in COMPONENTS]
+    return {**found, "kind": kinds, "component": components}
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +285,7 @@ def _resolve(where: LineFilter, ledger_id: int) -> EntryFilter | None:
         venue_ids=found["venue"],
         envelope_ids=envelopes,
         kinds=kinds,
+        component=where.component,
         effective_from=where.effective_from,
         effective_to=where.effective_to,
         seq_to=where.seq_to,
@@ -331,6 +336,10 @@ def _count(where: EntryFilter, ledger_id: int) -> tuple[int, Nanos | None]:
         if value is not None:
             clauses.append(clause)
             values.append(value)  # type: ignore[arg-type]
+    if where.component:
+        clause, of_component = component_clause(where.component)
+        clauses.append(f"({clause})")
+        values += of_component  # type: ignore[arg-type]
     seal = (
         "JOIN ledger_seal s ON s.entry_id = e.id AND s.recorded_at = e.recorded_at"
         " AND s.ledger_id = e.ledger_id"

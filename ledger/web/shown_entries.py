@@ -33,6 +33,7 @@ LABELS = {
     "model": "Model",
     "venue": "Venue",
     "reservation": "Reservation",
+    "component": "Component",
     "since": "Since",
     "until": "Before",
 }
@@ -224,6 +225,7 @@ def _bar(
                 "kind": choices["kind"],
                 "model": choices["model"],
                 "venue": choices["venue"],
+                "component": choices["component"],
                 "since": days,
                 "until": days,
             },

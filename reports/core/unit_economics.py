@@ -140,6 +140,15 @@ def margin_of(cost: UnitCost, *, value: Nanos, hurdle: Nanos) -> Margin | None:
     )
 
 
+def break_even_of_calls(*, successes: int, target: Nanos, beside: Nanos) -> Nanos:
+    """What might the calls of a month have cost, for its outcomes to pay?
+
+    Units: nanos. `target` is the approved value less the hurdle, `beside` what the month cost
+    beside its calls. Negative = at no cost of calls would it have paid.
+    """
+    return successes * target - beside
+
+
 class Verdict(StrEnum):
     """Does a use case pay for itself?"""
 

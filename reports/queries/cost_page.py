@@ -122,6 +122,18 @@ def get_cost_page(*, query: ViewQuery, now: datetime) -> CostPage:
     )
 
 
+def read_full_cost(
+    period: ReportingPeriod, *, as_of: int | None, told_to: datetime | None
+) -> FullCost:
+    """What did everything cost in this period, as counted up to a position and stated by then?
+
+    Raises: ValidationFailed (`validation_failed`) for a position the ledger hasn't reached.
+    """
+    counted = read_counted(first=period.first_day, after=period.after, as_of=as_of)
+    rows = list_amounts(first=period.first_day, after=period.after, entered_to=told_to)
+    return full_cost(counted.cells, statements_of(rows), months=len(period.month_starts))
+
+
 def find_waiting(*, now: datetime) -> tuple[policies.ApprovalView, ...]:
     """Which rules, values and bookings wait for a second person?"""
     page = policies.list_approvals(now=now, state="open", limit=200)

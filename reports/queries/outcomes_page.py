@@ -12,6 +12,7 @@ from o10.kernel.viewquery import ViewQuery
 from policies import facade as policies
 from reports.core.cost_headline import units_headline
 from reports.core.reporting_period import ReportingPeriod, reporting_period
+from reports.core.unit_economics import Verdict
 from reports.queries.cost_page import find_waiting
 from reports.queries.outcome_list import ValueRow, list_value_rows
 from reports.queries.unit_months import UnitCourse, UnitLine, read_unit_courses
@@ -19,12 +20,16 @@ from reports.queries.unit_months import UnitCourse, UnitLine, read_unit_courses
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitCase:
-    """How does one use case do? `line` is the month shown, None without a statement of it."""
+    """How does one use case do? `line` is the month shown, None without a statement of it.
+
+    `envelope` the public id of its own envelope, empty without one or on a frozen page.
+    """
 
     name: str
     slug: str
     course: UnitCourse
     line: UnitLine | None
+    envelope: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +54,12 @@ class OutcomesPage:
             [(each.name, each.course.verdict, each.course.failing) for each in self.cases]
         )
 
+    @property
+    def failing(self) -> tuple[UnitCase, ...]:
+        """Which use cases fail or may fail? The worst first."""
+        words = (Verdict.FAILS, Verdict.AT_RISK)
+        return tuple(each for each in self.cases if each.course.verdict in words)
+
 
 def get_outcomes_page(*, query: ViewQuery, now: datetime) -> OutcomesPage:
     """What did an outcome cost in the last month of the period asked for?
@@ -68,12 +79,14 @@ def get_outcomes_page(*, query: ViewQuery, now: datetime) -> OutcomesPage:
         as_of=position.seq if frozen else None,
     )
     known = {row.number: row for row in policies.list_use_case_rows()}
+    envelopes = {} if frozen else _own_envelopes(now)
     cases = [
         UnitCase(
             name=known[number].name,
             slug=known[number].slug,
             course=course,
             line=course.of(month),
+            envelope=envelopes.get(number, ""),
         )
         for number, course in courses.items()
         if number in known
@@ -90,3 +103,11 @@ def get_outcomes_page(*, query: ViewQuery, now: datetime) -> OutcomesPage:
         waiting=() if frozen else find_waiting(now=now),
         use_cases={row.slug: row.name for row in known.values()},
     )
+
+
+def _own_envelopes(now: datetime) -> Mapping[int, str]:
+    return {
+        line.use_case: line.public
+        for line in policies.list_envelope_lines(now=now)
+        if line.scope_kind == "use_case" and line.use_case is not None and line.period
+    }

@@ -14,8 +14,10 @@ from ledger import facade as ledger
 from o10.kernel.money import Nanos
 from o10.kernel.viewquery import ViewQuery
 from policies import facade as policies
+from reports.core.allocation import FullCost
 from reports.core.plan import plan_to_date
 from reports.core.reporting_period import months_between, reporting_period
+from reports.queries.cost_page import read_full_cost
 from reports.queries.frames import days_of_spend, months_against_plan
 from reports.queries.plans import plan_cells
 from reports.queries.use_cases import UseCaseTable, read_use_case_table
@@ -46,6 +48,7 @@ class Overview:
 
     Shape: `months` and `days` are frames of `reports.queries.frames`; `envelopes` the tree,
     empty for a frozen page; `headroom` and `coverage` None there, since balances are live only.
+    `full` is the fully loaded cost of the company, whatever the filters are.
     """
 
     table: UseCaseTable
@@ -55,6 +58,7 @@ class Overview:
     envelopes: tuple[policies.EnvelopeLine, ...]
     headroom: Headroom | None
     coverage: ledger.PriceCoverage | None
+    full: FullCost
     begun: bool
 
 
@@ -78,6 +82,9 @@ def get_overview(*, query: ViewQuery, now: datetime) -> Overview:
         envelopes=envelopes,
         headroom=None if table.frozen else _headroom(envelopes),
         coverage=coverage,
+        full=read_full_cost(
+            period, as_of=query.as_of, told_to=period.at if table.frozen else None
+        ),
         begun=bool(envelopes) or table.position.seq > 0 and bool(table.lines),
     )
 

@@ -20,6 +20,7 @@ from reports.core.unit_economics import (
     MonthFigures,
     UnitCost,
     Verdict,
+    break_even_of_calls,
     margin_of,
     verdict,
 )
@@ -62,6 +63,28 @@ class UnitLine:
         return margin_of(self.cost, value=self.value, hurdle=self.hurdle)
 
     @property
+    def target(self) -> Nanos | None:
+        """What may one outcome cost at most: value less hurdle? None without a value."""
+        return None if self.value is None else self.value - self.hurdle
+
+    @property
+    def over(self) -> Nanos | None:
+        """By how much does one outcome cost more than it may? Negative = less."""
+        cost, target = self.cost.per_outcome, self.target
+        return None if cost is None or target is None else cost - target
+
+    @property
+    def break_even(self) -> Nanos | None:
+        """What might the calls of the month have cost, for its outcomes to pay?"""
+        if self.target is None:
+            return None
+        return break_even_of_calls(
+            successes=self.cost.successes,
+            target=self.target,
+            beside=self.cost.spent - self.direct,
+        )
+
+    @property
     def join_grade(self) -> str:
         """How well are outcomes joined to calls? As nine in ten of them are, at least."""
         attempts = self.cost.attempts
@@ -88,12 +111,16 @@ class UnitLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitCourse:
-    """How did the cost of an outcome go, oldest month first, and what is the verdict?"""
+    """How did the cost of an outcome go, oldest month first, and what is the verdict?
+
+    `judged` is the last month that is over: the verdict speaks of it. None while none is.
+    """
 
     use_case: int
     lines: tuple[UnitLine, ...]
     verdict: Verdict
     failing: int
+    judged: UnitLine | None
 
     def of(self, month: date) -> UnitLine | None:
         """What does this month say?"""
@@ -154,9 +181,15 @@ def _course(
     use_case: int, lines: Sequence[UnitLine], *, at: datetime, time_zone: str
 ) -> UnitCourse:
     ordered = tuple(sorted(lines, key=lambda line: line.month))
-    ended = [line.figures for line in ordered if month_end(line.month, time_zone) <= at]
-    judged, failing = verdict(ended or [line.figures for line in ordered])
-    return UnitCourse(use_case=use_case, lines=ordered, verdict=judged, failing=failing)
+    ended = [line for line in ordered if month_end(line.month, time_zone) <= at]
+    judged, failing = verdict([line.figures for line in ended or ordered])
+    return UnitCourse(
+        use_case=use_case,
+        lines=ordered,
+        verdict=judged,
+        failing=failing,
+        judged=ended[-1] if ended else None,
+    )
 
 
 def _line(

@@ -30,7 +30,8 @@ from o10.kernel.viewquery import ViewQuery, parse
 from reports import facade
 from reports.web.machine_form import MACHINE_FIELDS, machine_typed
 from reports.web.serializers import PPM, month_of
-from reports.web.shown_cost import Typed, show_cost, show_outcomes
+from reports.web.shown_cost import Typed, show_cost
+from reports.web.shown_outcomes import show_outcomes
 
 LONGEST = 400
 _WEIGHTS_MOST = 4_000

@@ -18,11 +18,6 @@ from reports.web import shown
 
 PPM = 1_000_000
 GRADE_TONES = {"measured": "favourable", "derived": "accent", "attested": "warn"}
-VERDICT_TONES = {
-    facade.Verdict.FAILS: "adverse",
-    facade.Verdict.AT_RISK: "warn",
-    facade.Verdict.PAYS: "favourable",
-}
 METHODS = (
     ("direct", "Direct: only what is stated for a use case"),
     ("by_tokens", "By tokens"),
@@ -56,7 +51,7 @@ def show_cost(
     """Which context has the cost page?"""
     currency = page.currency
     exports = view.exports()
-    names = _names(page.rules)
+    names = names_in(page.rules)
     return {
         "head": shown.Head(
             headline=page.headline,
@@ -67,8 +62,8 @@ def show_cost(
             ),
         ),
         "stamp": shown.Stamp(page.position.seq, page.position.at),
-        "as_of": _as_of(view, page),
-        "bar": _bar(page, view, exports),
+        "as_of": frozen_at(view, page),
+        "bar": bar_of(page, view, exports),
         "notices": notices,
         "kpis": _kpis(page),
         "chart": _chart(page) if page.full.total else None,
@@ -99,71 +94,6 @@ def show_cost(
     }
 
 
-def show_outcomes(
-    *,
-    page: facade.OutcomesPage,
-    view: PageView,
-    caller: Caller,
-    typed: Typed,
-    notices: tuple[str, ...],
-) -> dict[str, Any]:
-    """Which context has the page of outcomes?"""
-    exports = view.exports()
-    names = _names(page.values)
-    return {
-        "head": shown.Head(
-            headline=page.headline,
-            subline=f"Fully loaded cost of {page.month:%B %Y} / confirmed outcomes; judged by "
-            "whole months, three in a row.",
-            crumbs=(Link("Cost", reverse("cost")), Link("Cost per outcome", "")),
-        ),
-        "stamp": shown.Stamp(page.position.seq, page.position.at),
-        "as_of": _as_of(view, page),
-        "bar": _bar(page, view, exports),
-        "notices": notices,
-        "rows": [_unit_row(each, page) for each in page.cases],
-        "values": [_value(row, page, names) for row in page.values],
-        "waiting": waiting_of(page.waiting),
-        "may_ask": can(caller=caller, action=Right.CHANGE_USE_CASE) and not page.frozen,
-        "forms": {
-            "key": str(new_uuid()),
-            "use_cases": sorted(page.use_cases.items(), key=lambda each: each[1]),
-            "value": typed.values if typed.form == "value" else {"window_days": "7"},
-        },
-        "typed": typed,
-        "period": page.period.label,
-        "currency": page.currency,
-        "export_links": exports,
-        "value_exports": PageView("/cost/outcomes/values/", view.query, view.grammar).exports(),
-    }
-
-
-def unit_block(
-    course: facade.UnitCourse | None, month: Any, currency: str
-) -> dict[str, Any] | None:
-    """How does the cost of an outcome stand on the page of its use case? None = never told."""
-    if course is None or not course.lines:
-        return None
-    line = course.of(month)
-    return {
-        "verdict": _verdict(course),
-        "line": _unit_figures(line, currency) if line else None,
-        "months": [
-            {
-                "month": f"{each.month:%b %Y}",
-                "cost": facade.unit_text(each.cost, currency),
-                "interval": _interval(each, currency),
-                "n": figures.count_exact(each.cost.attempts),
-                "margin": figures.unit_cost(each.margin.margin, currency)
-                if each.margin
-                else None,
-            }
-            for each in reversed(course.lines[-6:])
-        ],
-        "url": reverse("cost-outcomes"),
-    }
-
-
 def waiting_of(views: tuple[Any, ...]) -> list[dict[str, str]]:
     """Which requests wait for a second person, and where is each decided?"""
     return [
@@ -184,15 +114,17 @@ def approval_url(approval: str) -> str:
         return ""
 
 
-def _as_of(view: PageView, page: facade.CostPage | facade.OutcomesPage) -> shown.AsOf | None:
+def frozen_at(view: PageView, page: facade.CostPage | facade.OutcomesPage) -> shown.AsOf | None:
+    """Is this a page of an earlier position?"""
     if not page.frozen:
         return None
     return shown.AsOf(page.position.seq, page.position.at, view.url_with(as_of=None))
 
 
-def _bar(
+def bar_of(
     page: facade.CostPage | facade.OutcomesPage, view: PageView, exports: tuple[Link, ...]
 ) -> Bar:
+    """Which period, links and files stand above the page?"""
     today = page.period.at.date()
     return Bar(
         period=view.months(shown=page.period.label, detail=page.period.detail, today=today),
@@ -217,7 +149,7 @@ def _kpis(page: facade.CostPage) -> list[shown.Kpi]:
             label="Direct tokens",
             value=figures.money(full.direct, currency),
             note="calls that served",
-            href=f"{reverse('ledger')}?p={page.period.months.text}",
+            href=_entries(page, "component", facade.Component.DIRECT),
         ),
         shown.Kpi(
             label="Fully loaded / direct",
@@ -241,10 +173,12 @@ def _kpis(page: facade.CostPage) -> list[shown.Kpi]:
 
 def _chart(page: facade.CostPage) -> dict[str, Any]:
     currency = page.currency
-    path = f"{reverse('ledger')}?p={page.period.months.text}"
     lines = [line for line in page.full.lines if line.nanos]
     figure = facade.draw_cost_waterfall(
-        [(line.label, line.nanos, path) for line in lines],
+        [
+            (line.label, line.nanos, _entries(page, "component", line.component))
+            for line in lines
+        ],
         total=page.full.total,
         currency=currency,
     )
@@ -265,6 +199,12 @@ def _chart(page: facade.CostPage) -> dict[str, Any]:
     }
 
 
+def _entries(page: facade.CostPage, key: str, value: str) -> str:
+    """Which entries add up to this number? Those of the period, at the page's position."""
+    entries = link_with(reverse("ledger"), (key, value))
+    return f"{entries}&p={page.period.months.text}&as_of={page.position.seq}"
+
+
 def _component(line: facade.ComponentLine, page: facade.CostPage) -> dict[str, Any]:
     known = line.grade is not None
     scale = figures.money_scale(each.nanos for each in page.full.lines)
@@ -277,6 +217,7 @@ def _component(line: facade.ComponentLine, page: facade.CostPage) -> dict[str, A
         "share": figures.percent(part=line.nanos, whole=page.full.total)
         if page.full.total and line.nanos
         else "",
+        "url": _entries(page, "component", line.component) if line.nanos else "",
         "waiting": figures.money(line.waiting, page.currency) if line.waiting else "",
         "source": line.source,
         "basis": line.basis,
@@ -299,6 +240,7 @@ def _case(each: facade.CaseCost, page: facade.CostPage) -> dict[str, Any]:
         "beside": figures.money(each.beside, currency, scale=scale),
         "total": figures.money(each.total, currency, scale=scale),
         "ratio": facade.times(each.ratio_ppm) if each.ratio_ppm is not None else None,
+        "entries": _entries(page, "use_case", each.slug) if each.slug else "",
         "nanos": each.total,
         "whole": page.full.total,
         "share": figures.percent(part=each.total, whole=page.full.total),
@@ -357,13 +299,14 @@ def _machine(row: facade.MachineRow, page: facade.CostPage) -> dict[str, Any]:
     }
 
 
-def _names(rows: Iterable[facade.RuleRow | facade.ValueRow]) -> Mapping[str, str]:
+def names_in(rows: Iterable[facade.RuleRow | facade.ValueRow]) -> Mapping[str, str]:
+    """How are those who asked and agreed called?"""
     return facade.names_of(
         {each for row in rows for each in (row.requested_by, row.approved_by)}
     )
 
 
-def _people(row: facade.RuleRow | facade.ValueRow, names: Mapping[str, str]) -> str:
+def people_of(row: facade.RuleRow | facade.ValueRow, names: Mapping[str, str]) -> str:
     """Who asked, and who agreed? By name where there is one."""
     both = (row.requested_by, row.approved_by)
     return ", ".join(names.get(each, each) for each in both)
@@ -379,7 +322,7 @@ def _rule(row: facade.RuleRow, names: Mapping[str, str]) -> dict[str, Any]:
         ),
         "from": f"{row.from_month:%b %Y}",
         "reason": row.reason,
-        "people": _people(row, names),
+        "people": people_of(row, names),
         "at": row.entered_at,
     }
 
@@ -434,80 +377,3 @@ def _forms(page: facade.CostPage, typed: Typed) -> dict[str, Any]:
         "rule": typed.values if typed.form == "rule" else {"from": month},
         "run": typed.values if typed.form == "run" else {},
     }
-
-
-def _unit_row(each: facade.UnitCase, page: facade.OutcomesPage) -> dict[str, Any]:
-    line = each.line
-    return {
-        "name": each.name,
-        "url": reverse("use-case", args=[each.slug]),
-        "verdict": _verdict(each.course),
-        **(_unit_figures(line, page.currency) if line else {"missing": True}),
-    }
-
-
-def _verdict(course: facade.UnitCourse) -> dict[str, Any]:
-    months = f", {course.failing} months in a row" if course.failing else ""
-    return {
-        "word": course.verdict.value,
-        "tone": VERDICT_TONES.get(course.verdict, ""),
-        "detail": months.removeprefix(", "),
-    }
-
-
-def _unit_figures(line: facade.UnitLine, currency: str) -> dict[str, Any]:
-    cost, margin = line.cost, line.margin
-    return {
-        "kind": line.kind,
-        "month": f"{line.month:%B %Y}",
-        "cost": facade.unit_text(cost, currency),
-        "interval": _interval(line, currency),
-        "n": figures.count_exact(cost.attempts),
-        "successes": figures.count_exact(cost.successes),
-        "success": figures.percent(part=cost.successes, whole=cost.attempts)
-        if cost.attempts
-        else None,
-        "spent": figures.money(cost.spent, currency),
-        "failed": figures.money(cost.failed_cost, currency),
-        "per_failure": figures.unit_cost(cost.per_failure, currency),
-        "value": figures.unit_cost(line.value, currency),
-        "hurdle": figures.unit_cost(line.hurdle, currency) if line.hurdle else "",
-        "margin": figures.unit_cost(margin.margin, currency) if margin else None,
-        "margin_interval": facade.interval_text(margin.low, margin.high, currency)
-        if margin and margin.low is not None
-        else "",
-        "negative": bool(margin and margin.margin < line.hurdle),
-        "join": line.join_grade,
-        "join_detail": f"{line.joined_run:,} by run, {line.joined_customer:,} by customer, "
-        f"{cost.attempts - line.joined_run - line.joined_customer:,} by use case alone",
-        "open": figures.day(line.open_until).text if line.open_until else "",
-        "seq": line.seq,
-        "at": line.computed_at,
-    }
-
-
-def _interval(line: facade.UnitLine, currency: str) -> str:
-    interval = line.cost.interval
-    return facade.interval_text(interval.low, interval.high, currency) if interval else ""
-
-
-def _value(
-    row: facade.ValueRow, page: facade.OutcomesPage, names: Mapping[str, str]
-) -> dict[str, Any]:
-    return {
-        "use_case": page.use_cases.get(row.use_case, row.use_case),
-        "url": reverse("use-case", args=[row.use_case]) if row.use_case else "",
-        "kind": row.kind,
-        "version": row.version,
-        "value": figures.unit_cost(row.value, page.currency),
-        "hurdle": figures.unit_cost(row.hurdle, page.currency),
-        "window": row.window_days,
-        "from": figures.day(row.from_day),
-        "reason": row.reason,
-        "people": _people(row, names),
-    }
-
-
-def entries_of(slug: str) -> str:
-    """Where are the entries of this use case?"""
-    return link_with(reverse("ledger"), ("use_case", slug))

@@ -14,7 +14,10 @@ from o10.kernel.figures import Figure
 from o10.kernel.pageview import PageView, link_with
 from reports import facade
 from reports.web import shown
+from reports.web.shown_failing import failing_rows
+from reports.web.shown_outcomes import unit_kpi
 
+HELD = "Held now"
 NEAREST = 6
 """How many envelopes the short list of nearest limits shows."""
 
@@ -36,6 +39,7 @@ def show_overview(
         "kpis": _kpis(page),
         "chart": _chart(page, view),
         "limits": _limits(page),
+        "units": _units(page, caller),
         "rows": shown.use_case_rows(table),
         "columns": view.columns(shown.USE_CASE_COLUMNS),
         "total": show_total(table),
@@ -110,10 +114,66 @@ def _kpis(page: facade.Overview) -> list[shown.Kpi]:
     ]
     if page.headroom is not None:
         kpis += _headroom_kpis(page.headroom, currency)
+    unit = _unit_kpi(table)
+    if unit is not None:
+        # Six tiles: what is held stands with what is left then.
+        kpis = [each for each in kpis if each.label != HELD] + [unit]
     kpis.append(_calls_kpi(table))
     if page.coverage is not None:
         kpis.append(_coverage_kpi(page.coverage))
     return kpis
+
+
+def _unit_kpi(table: facade.UseCaseTable) -> shown.Kpi | None:
+    """Cost per outcome of the use case that costs most and tells its outcomes."""
+    told = [
+        line for line in table.lines if line.unit and line.unit.cost.per_outcome is not None
+    ]
+    if not told:
+        return None
+    dearest = max(told, key=lambda line: line.unit.cost.spent if line.unit else 0)
+    return unit_kpi(dearest.units, dearest.unit, currency=table.currency)
+
+
+def _units(page: facade.Overview, caller: Caller) -> dict[str, Any] | None:
+    """Which use cases fail unit economics, and what does everything cost, fully loaded?"""
+    table, full = page.table, page.full
+    courses = [line for line in table.lines if line.units is not None]
+    if not courses and not full.total:
+        return None
+    return {
+        "title": facade.units_headline(
+            [
+                (line.name, line.units.verdict, line.units.failing)
+                for line in courses
+                if line.units is not None
+            ]
+        ),
+        "subtitle": facade.cost_headline(
+            full, period=table.period.name, currency=table.currency
+        ),
+        "detail": facade.cost_detail(full),
+        "failing": failing_rows(
+            (
+                (
+                    line.name,
+                    line.slug,
+                    line.units,
+                    line.envelope.public if line.envelope else "",
+                )
+                for line in courses
+                if line.units is not None
+            ),
+            caller=caller,
+            currency=table.currency,
+        )
+        if not table.frozen
+        else [],
+        "links": [
+            {"label": "Fully loaded cost", "url": reverse("cost")},
+            {"label": "Cost per outcome", "url": reverse("cost-outcomes")},
+        ],
+    }
 
 
 def _plan_kpi(table: facade.UseCaseTable) -> shown.Kpi:
@@ -135,6 +195,7 @@ def _headroom_kpis(room: facade.Headroom, currency: str) -> list[shown.Kpi]:
     if room.cap is not None:
         share = figures.percent(part=room.available, whole=room.cap).text
         capped = f"{share} of a cap of {figures.money(room.cap, currency).text}"
+    capped += f"; held {figures.money(room.held, currency).text}"
     held = f"{room.open_calls:,} open calls, worst case"
     if room.unsettled:
         held += f"; unsettled {figures.money(room.unsettled, currency).text}"
@@ -147,7 +208,7 @@ def _headroom_kpis(room: facade.Headroom, currency: str) -> list[shown.Kpi]:
             href=reverse("envelopes"),
         ),
         shown.Kpi(
-            label="Held now",
+            label=HELD,
             value=figures.money(room.held, currency),
             note=held,
             tone="warn" if room.unsettled else "",

@@ -11,6 +11,7 @@ from django.db.utils import DatabaseError
 from ledger import facade as ledger
 from o10.access.roles import Role
 from o10.kernel.errors import Forbidden, PreconditionFailed, SelfApproval, ValidationFailed
+from o10.kernel.viewquery import parse
 from o10.wire.requests import Finish, Purpose
 from policies import facade as policies
 from reports import facade as reports
@@ -393,3 +394,40 @@ def test_a_machine_that_cannot_be_and_a_closed_month_write_nothing(company, monk
         reports.put_machine(machine=rig(), month=OCTOBER, **said)
     assert [each.code for each in caught.value.errors] == ["period_closed"]
     assert not list_amounts(first=OCTOBER, after=NOVEMBER)
+
+
+def test_the_number_of_each_component_leads_to_exactly_its_entries(company):
+    """Counted in Python, asked for in SQL: two ways to the same amount, at one position."""
+    from ledger.queries.component_entries import COMPONENTS
+
+    assert set(COMPONENTS) == {each.value for each in reports.Component}
+    draw = random.Random(7)
+    for number in range(30):
+        company.use(
+            f"t-{number}",
+            slug=draw.choice([*SLUGS, None]),
+            day=OCTOBER + timedelta(days=draw.randrange(31)),
+            purpose=draw.choice(list(Purpose)),
+            status=draw.choice(list(Finish)),
+            thousands=draw.randrange(1, 900),
+        )
+    company.state("platform", 90 * UNIT)
+    company.rule("platform", "by_calls")
+    company.count()
+    company.allocate()
+    company.state("platform", 70 * UNIT)
+    company.allocate()
+    seq = company.count()
+    found = cost_of_october()
+    assert sum(bool(line.nanos) for line in found.lines) >= 8
+    for line in found.lines:
+        asked = ledger.line_filter_of(
+            parse(
+                [("p", "2026-10"), ("f", f"component:{line.component}"), ("as_of", str(seq))],
+                page=ledger.LEDGER_GRAMMAR,
+            ).query,
+            time_zone="Europe/Berlin",
+        )
+        listed = ledger.list_entry_lines(where=asked, limit=200)
+        assert listed.amount == line.nanos, line.component
+        assert sum(each.amount for each in listed.items) == line.nanos

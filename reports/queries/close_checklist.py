@@ -106,7 +106,10 @@ def read_checklist(
 
 @dataclass(frozen=True, slots=True)
 class PeriodLine:
-    """How does a month stand in the list? Nanos; None while it is not closed."""
+    """How does a month stand in the list? Nanos; None while it is not closed.
+
+    `status` open, closing, closed, or locked: it lies before the first month that was closed.
+    """
 
     period: str
     status: str
@@ -132,17 +135,21 @@ def list_period_states(*, now: datetime, months: int = 15) -> list[PeriodLine]:
         names.append(ledger.month_before(names[-1]))
     booked = ledger.sum_months(since=date.fromisoformat(f"{names[-1]}-01"))
     later = ledger.sum_prior_lines() if known else {}
+    bound = ledger.closed_until()
     lines = []
     for name in names:
         row = known.get(name)
         if name not in booked and row is None and lines:
             continue
         starts, ends = ledger.month_bounds(name, time_zone=company.time_zone)
-        is_closed = row is not None and row.status == "closed"
+        status = row.status if row else "open"
+        is_closed = status == "closed"
+        if not is_closed and bound is not None and ends <= bound:
+            status = "locked"
         lines.append(
             PeriodLine(
                 period=name,
-                status=row.status if row else "open",
+                status=status,
                 starts_at=starts,
                 ends_at=ends,
                 closed_at=row.closed_at if row else None,
@@ -181,6 +188,8 @@ def _order(look: _Look) -> _Found:
     if bound is None:
         return True, "The first close: everything before it is locked with it.", "/close/"
     before = ledger.month_before(look.row.period)
+    if bound >= look.row.ends_at:
+        return False, "It lies before the first closed month and is locked with it.", "/close/"
     if bound == look.row.starts_at:
         return True, f"{before} is closed.", f"/close/{before}/"
     return (

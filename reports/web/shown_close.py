@@ -14,7 +14,10 @@ from reports import facade
 from reports.web import shown
 from reports.web.shown_invoice import Problem, approval_url
 
-STATES = {"open": "neutral", "closing": "accent", "closed": "favourable"}
+STATES = {
+    "open": "neutral", "closing": "accent", "closed": "favourable", "locked": "favourable"
+}  # fmt: skip
+WAITING = ("open", "closing")
 LATER_SHOWN = 200
 PARTS: Mapping[facade.Part, tuple[str, str]] = {
     facade.Part.CALLS: ("Calls", "settled and reported usage"),
@@ -69,7 +72,7 @@ def show_months(*, lines: Sequence[facade.PeriodLine], now: datetime) -> dict[st
 
 def _which_waits(lines: Sequence[facade.PeriodLine], now: datetime) -> str:
     closed = next((line.period for line in lines if line.status == "closed"), "")
-    over = [line.period for line in lines if line.status != "closed" and line.ends_at <= now]
+    over = [line.period for line in lines if line.status in WAITING and line.ends_at <= now]
     last = f" {closed} was closed last." if closed else ""
     if not over:
         return (

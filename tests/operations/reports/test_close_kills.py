@@ -40,7 +40,8 @@ def counts():
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT (SELECT count(*) FROM ledger_entry WHERE kind = 27),"
-            " (SELECT count(*) FROM ledger_invoice_line), (SELECT count(*) FROM ledger_invoice),"
+            " (SELECT count(*) FROM ledger_invoice_line),"
+            " (SELECT count(*) FROM ledger_invoice),"
             " (SELECT count(*) FROM ledger_entry WHERE kind = 28),"
             " (SELECT count(*) FROM ledger_booked_difference),"
             " (SELECT count(*) FROM ledger_entry WHERE kind = 29),"

@@ -96,10 +96,14 @@ def _closing(application: Any) -> Any:
     def answer(environ: Any, start: Any) -> Iterator[bytes]:
         from django.db import connections
 
+        thread = threading.get_ident()
         try:
             yield from application(environ, start)
         finally:
-            connections.close_all()
+            # An answer that nobody waited for is collected by whichever thread comes by: the
+            # connections of that one are not ours to close.
+            if threading.get_ident() == thread:
+                connections.close_all()
 
     return answer
 

@@ -74,6 +74,7 @@ from policies.core.drafts import (
 )
 from policies.core.kill_pack import PACK as KILL_PACK
 from policies.core.kill_pack import find_offered
+from policies.core.kill_spec import SEVERITIES as KILL_SEVERITIES
 from policies.core.kill_spec import Spec as KillSpec
 from policies.core.kill_text import (
     LEVER_NAMES,
@@ -587,6 +588,7 @@ __all__ = [
     "list_deliveries",
     "CriterionDraft",
     "KillSpec",
+    "KILL_SEVERITIES",
     "MetricScope",
     "apply_arm",
     "apply_loosen",

@@ -131,7 +131,7 @@ def _all() -> tuple[Metric, ...]:
             window_s=30 * DAY_S,
             money=True,
             comparator="<",
-            means="approved value per outcome - 90 % upper bound of its cost",
+            means="approved value per outcome - 90% upper bound of its cost",
             keeper="outcomes",
         ),
         Metric(

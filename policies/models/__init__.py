@@ -19,7 +19,13 @@ from policies.models.approval import Approval, ApprovalPolicyVersion, ApprovalSt
 from policies.models.balance import EnvelopeBalance, EnvelopeTree
 from policies.models.decision_log import AnswerLog, DecisionLog, DenialFold
 from policies.models.envelope import Envelope, EnvelopeVersion, TemporaryRaise
-from policies.models.kill import KillCriterion, KillEvent, KillVersion, ThrottleMinute
+from policies.models.kill import (
+    KillCriterion,
+    KillEvent,
+    KillReview,
+    KillVersion,
+    ThrottleMinute,
+)
 from policies.models.lease import Lease, LeaseHolder
 from policies.models.organisation import Organisation
 from policies.models.policy import PolicyVersion, TokenKey
@@ -53,6 +59,7 @@ MUTABLE = (
     "lease",
     "lease_holder",
     "policies_kill_criterion",
+    "policies_kill_review",
     "policies_throttle_minute",
     "policies_alert_rule",
     "policies_alert_channel",
@@ -91,6 +98,7 @@ __all__ = [
     "EnvelopeVersion",
     "KillCriterion",
     "KillEvent",
+    "KillReview",
     "KillVersion",
     "Lease",
     "LeaseHolder",

@@ -140,6 +140,45 @@ class KillEvent(models.Model):
         return f"{self.kind} {self.at:%Y-%m-%d %H:%M}"
 
 
+class KillReview(models.Model):
+    """What has the board to decide after a trip, who brings it, by when, under which cap?
+
+    Made with the trip; one at a time for each criterion. `cap_nanos` an hour holds until it is
+    decided, also once the lever is lifted; null = no interim cap.
+    """
+
+    criterion = models.ForeignKey(KillCriterion, on_delete=models.PROTECT, related_name="+")
+    opened_at = models.DateTimeField()
+    due = models.DateField()
+    owner = models.CharField(max_length=64)
+    cap_nanos = models.BigIntegerField(null=True, help_text="nanos an hour")
+    trip_uid = models.UUIDField(help_text="ledger entry of the trip")
+    decided_at = models.DateTimeField(null=True)
+    decided_by = models.CharField(max_length=64, blank=True)
+    decision = models.CharField(max_length=400, blank=True)
+
+    class Meta:
+        """Table and rule."""
+
+        db_table = "policies_kill_review"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["criterion"],
+                condition=Q(decided_at=None),
+                name="kill_review_one_open",
+            ),
+            models.CheckConstraint(
+                condition=Q(decided_at=None, decided_by="")
+                | (Q(decided_at__isnull=False) & ~Q(decided_by="") & ~Q(decision="")),
+                name="kill_review_decided_by_somebody",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """By when?"""
+        return f"due {self.due:%Y-%m-%d}"
+
+
 class ThrottleMinute(models.Model):
     """How much money did the calls of a throttle take in this minute? Nanos; an hour counts."""
 

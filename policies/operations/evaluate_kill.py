@@ -26,7 +26,7 @@ from policies.operations.fire_kill import (
     rearm,
 )
 from policies.operations.kill_changes import ask_for_lever
-from policies.operations.tell_kill import tell_proposed, tell_restorable, tell_trip
+from policies.operations.tell_kill import tell_proposed, tell_restorable
 from policies.queries.kill_inputs import inputs_at
 from policies.queries.kill_rows import (
     counts_from,
@@ -46,6 +46,7 @@ ROWS_EVERY_S: Final = 1.0
 LATE: Final = timedelta(seconds=20)
 """Entries of a transaction that committed so late are still seen."""
 IDLE_S: Final = 2.0
+_ASKING: Final = (Event.RESTORABLE, Event.PROPOSE)
 
 _log = structlog.get_logger("policies.kill")
 
@@ -68,12 +69,16 @@ def look_at_criterion(row: KillCriterion, *, at: datetime) -> Verdict:
     sight = look_now(spec=spec, scope=scope_of(row), at=at)
     measured = measure(METRICS[spec.metric], inputs_at(sight, at=at, since=counts_from(row)))
     verdict = evaluate(spec=spec, standing=standing, measured=measured, at=at)
-    firing = [each for each in verdict.events if each not in (Event.RESTORABLE, Event.PROPOSE)]
-    # What fires changes the state in a transaction of its own; the look is kept in any case.
+    firing = [each for each in verdict.events if each not in _ASKING]
+    # People are asked before the look is kept: after a crash they are asked again, under the
+    # same request. What fires changes the state in a transaction of its own.
+    for event in verdict.events:
+        if event in _ASKING:
+            _ask_people(row, event, measured, at)
     kept = standing if firing else verdict.standing
     note_look(row, standing=kept, last=last_of(verdict, measured), at=at)
     with contextlib.suppress(CriterionMoved):
-        for event in verdict.events:
+        for event in firing:
             _follow(row, event, verdict, measured, at)
     return verdict
 
@@ -167,6 +172,14 @@ class Watcher:
         return self._seen[0][1] if self._seen else 0
 
 
+def _ask_people(row: KillCriterion, event: Event, measured: Measured, at: datetime) -> None:
+    if event is Event.RESTORABLE:
+        tell_restorable(row, now=at)
+    else:
+        approval = ask_for_lever(row=row, measured=measured, now=at)
+        tell_proposed(row, approval=approval, measured=measured, now=at)
+
+
 def _follow(
     row: KillCriterion, event: Event, verdict: Verdict, measured: Measured, at: datetime
 ) -> None:
@@ -178,10 +191,6 @@ def _follow(
                 at=at,
                 over_since=verdict.standing.over_since,
             )
-            tell_trip(row, measured=measured, now=at)
-        case Event.PROPOSE:
-            ask_for_lever(row=row, measured=measured, now=at)
-            tell_proposed(row, measured=measured, now=at)
         case Event.RESTORE:
             lift(
                 criterion=row.public,
@@ -189,7 +198,5 @@ def _follow(
                 measured=measured,
                 reason="back inside its restore threshold",
             )
-        case Event.RESTORABLE:
-            tell_restorable(row, now=at)
         case Event.REARM:
             rearm(criterion=row.public, at=at)

@@ -5,11 +5,12 @@ Every decision worker hears of the new policy when the transaction commits.
 Locks: the key, governance, the criterion.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 from django.db.models import F
@@ -22,9 +23,10 @@ from policies.core.kill_spec import Spec
 from policies.core.levers import IN_CALLS, Lever
 from policies.core.metrics import Measured
 from policies.core.record import exact
-from policies.models import Envelope, KillCriterion, KillEvent
+from policies.models import Envelope, KillCriterion, KillEvent, KillReview
 from policies.operations.publish_policy import lock_governance, publish_policy
 from policies.operations.questions import actor_number
+from policies.operations.tell_kill import tell_trip
 from policies.queries.kill_rows import scope_of, spec_of
 from policies.queries.kill_sight import envelope_of
 from policies.queries.snapshot_rows import Touched
@@ -45,6 +47,12 @@ class CriterionMoved(Conflict):
     code = "conflict"
 
 
+class NothingToDecide(Conflict):
+    """Has the board nothing to decide about this criterion? Fields: `criterion`."""
+
+    code = "conflict"
+
+
 def pull(
     *,
     criterion: str,
@@ -59,7 +67,7 @@ def pull(
     Raises: CriterionMoved when it is not armed any more.
     """
 
-    def change(row: KillCriterion) -> None:
+    def change(row: KillCriterion, uid: UUID) -> None:
         spec, lever = spec_of(row), Lever(spec_of(row).lever)
         _stand(row, tripped(Standing(state=State.ARMED, over_since=over_since), at=at))
         row.acts = lever in IN_CALLS
@@ -67,6 +75,10 @@ def pull(
             envelope = envelope_of(scope_of(row), at=at)
             row.sunset_until = at + timedelta(days=spec.amount or 1)
             row.sunset_from_nanos = _cap_of(envelope.id) if envelope is not None else None
+        if spec.board_review:
+            open_review(row, spec=spec, trip=uid, at=at)
+        # With the trip, so that no crash in between leaves it untold.
+        tell_trip(row, measured=measured, now=at)
 
     fire(
         criterion=criterion,
@@ -74,6 +86,49 @@ def pull(
         expects=(State.ARMED,),
         change=change,
         inputs=inputs_document(measured),
+        at=at,
+        actor=actor,
+        reason=reason,
+    )
+
+
+def open_review(row: KillCriterion, *, spec: Spec, trip: UUID, at: datetime) -> None:
+    """Makes the work item of a board review; one that is open already stays the one."""
+    zone = ZoneInfo(ledger.ledger_of_company().time_zone)
+    KillReview.objects.get_or_create(
+        criterion=row,
+        decided_at=None,
+        defaults={
+            "opened_at": at,
+            "due": (at + timedelta(days=spec.review_days)).astimezone(zone).date(),
+            "owner": spec.owner or row.created_by,
+            "cap_nanos": spec.review_cap,
+            "trip_uid": trip,
+        },
+    )
+
+
+def decide_review(
+    *, criterion: str, decision: str, at: datetime, actor: str, reason: str
+) -> None:
+    """Closes the board review of a criterion; its interim cap holds no longer.
+
+    Raises: NothingToDecide (`conflict`) where none is open.
+    """
+
+    def change(row: KillCriterion, _: UUID) -> None:
+        decided = KillReview.objects.filter(criterion=row, decided_at=None).update(
+            decided_at=at, decided_by=actor, decision=decision[:400]
+        )
+        if not decided:
+            raise NothingToDecide(criterion=criterion)
+
+    fire(
+        criterion=criterion,
+        kind="review",
+        expects=tuple(State),
+        change=change,
+        inputs={"decision": decision[:400]},
         at=at,
         actor=actor,
         reason=reason,
@@ -93,7 +148,7 @@ def lift(
     Raises: CriterionMoved when its lever does not hold.
     """
 
-    def change(row: KillCriterion) -> None:
+    def change(row: KillCriterion, _: UUID) -> None:
         _stand(row, restored())
 
     fire(
@@ -116,7 +171,7 @@ def set_aside(
     Raises: CriterionMoved for one that is draft or retired.
     """
 
-    def change(row: KillCriterion) -> None:
+    def change(row: KillCriterion, _: UUID) -> None:
         _stand(row, overridden(until=until))
 
     fire(
@@ -137,7 +192,7 @@ def rearm(*, criterion: str, at: datetime) -> None:
     Raises: CriterionMoved.
     """
 
-    def change(row: KillCriterion) -> None:
+    def change(row: KillCriterion, _: UUID) -> None:
         _stand(row, restored())
 
     fire(
@@ -157,7 +212,7 @@ def fire(
     criterion: str,
     kind: str,
     expects: Sequence[State],
-    change: Any,
+    change: Callable[[KillCriterion, UUID], None],
     inputs: Mapping[str, Any],
     at: datetime,
     actor: str,
@@ -179,7 +234,7 @@ def fire(
         before = State(row.state)
         if before not in expects:
             raise CriterionMoved(criterion=criterion, state=row.state)
-        change(row)
+        change(row, uid)
         row.updated_at = at
         row.save()
         actor_id = actor_number(actor, now=at)

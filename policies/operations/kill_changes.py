@@ -15,7 +15,7 @@ from o10.access.checks import check, check_see_use_case
 from o10.access.keys import Caller
 from o10.access.roles import Action
 from o10.kernel import figures
-from o10.kernel.errors import NotFound
+from o10.kernel.errors import FieldError, NotFound, ValidationFailed
 from policies.core.kill import State
 from policies.core.kill_spec import Spec, loosens
 from policies.core.kill_text import LEVER_NAMES, action_text, signal_text, value_text
@@ -31,6 +31,7 @@ from policies.operations.change_kinds import (
     EvidenceRow,
     register,
 )
+from policies.operations.fire_kill import NothingToDecide, decide_review
 from policies.operations.kill_criteria import (
     CriterionDraft,
     apply_arm,
@@ -40,6 +41,7 @@ from policies.operations.kill_criteria import (
     apply_retire,
     apply_trip,
     base_of,
+    base_of_review,
     change_criterion,
     check_draft,
     check_override,
@@ -51,7 +53,7 @@ from policies.operations.propose_change import propose_change
 from policies.queries.approvals import ApprovalView
 from policies.queries.current_policy import current_policy
 from policies.queries.kill_drill import DAYS, Drill, drill
-from policies.queries.kill_rows import get_criterion, scope_of, spec_of
+from policies.queries.kill_rows import get_criterion, open_review_of, scope_of, spec_of
 
 VIOLATIONS: Final = "violations"
 
@@ -172,6 +174,31 @@ def ask_to_restore(
     )
 
 
+def ask_to_decide(
+    *, criterion: str, decision: str, actor: Caller, now: datetime, key: str = ""
+) -> ApprovalView:
+    """Which request waits for a second person, so that the board review is closed so?
+
+    Raises: Forbidden; NotFound; ValidationFailed without a decision; NothingToDecide
+    (`conflict`) where no review is open.
+    """
+    row = _mine(criterion, actor)
+    if not decision.strip():
+        message = "Say what the board decided: it is kept with the review."
+        raise ValidationFailed(errors=[FieldError("/decision", "required", message)])
+    if open_review_of(row) is None:
+        raise NothingToDecide(criterion=criterion)
+    return propose_change(
+        kind="kill.restore",
+        subject=criterion,
+        change={"criterion": criterion, "decision": decision.strip()[:400]},
+        actor=actor,
+        now=now,
+        reason=decision.strip()[:400],
+        key=key,
+    )
+
+
 def ask_to_override(
     *,
     criterion: str,
@@ -199,12 +226,13 @@ def ask_to_override(
     )
 
 
-def ask_for_lever(*, row: KillCriterion, measured: Measured, now: datetime) -> None:
-    """The criterion asks for its lever, as the system. One request at a time."""
+def ask_for_lever(*, row: KillCriterion, measured: Measured, now: datetime) -> str:
+    """Which request asks for its lever, as the system? One at a time; one that waits stays."""
     waiting = Approval.objects.filter(kind="kill.trip", subject=row.public, state="open")
-    if waiting.exists():
-        return
-    propose_change(
+    stands = waiting.values_list("public", flat=True).first()
+    if stands is not None:
+        return str(stands)
+    return propose_change(
         kind="kill.trip",
         subject=row.public,
         change={
@@ -215,7 +243,7 @@ def ask_for_lever(*, row: KillCriterion, measured: Measured, now: datetime) -> N
         actor=None,
         now=now,
         key=now.isoformat(),
-    )
+    ).id
 
 
 def register_kinds() -> None:
@@ -233,10 +261,15 @@ def register_kinds() -> None:
             ChangeKind(
                 name=name,
                 apply=apply,
-                base_of=lambda change: base_of(str(change["criterion"])),
+                base_of=_base_of,
                 describe=describe,
             )
         )
+
+
+def _base_of(change: Mapping[str, Any]) -> str:
+    criterion = str(change["criterion"])
+    return base_of_review(criterion) if "decision" in change else base_of(criterion)
 
 
 def _apply_arm(
@@ -286,12 +319,17 @@ def _apply_override(
 def _apply_restore(
     change: Mapping[str, Any], approval: ApprovalView, actor: Caller, now: datetime
 ) -> Applied:
-    apply_restore(
-        criterion=str(change["criterion"]),
-        actor=actor.actor,
-        now=now,
-        reason=_because(approval),
-    )
+    criterion, reason = str(change["criterion"]), _because(approval)
+    if "decision" in change:
+        decide_review(
+            criterion=criterion,
+            decision=str(change["decision"]),
+            at=now,
+            actor=actor.actor,
+            reason=reason,
+        )
+    else:
+        apply_restore(criterion=criterion, actor=actor.actor, now=now, reason=reason)
     return _applied(change)
 
 
@@ -395,6 +433,8 @@ def _describe_override(change: Mapping[str, Any]) -> ChangeText:
 
 def _describe_restore(change: Mapping[str, Any]) -> ChangeText:
     row = get_criterion(str(change["criterion"]))
+    if "decision" in change:
+        return _describe_decision(row, str(change["decision"]))
     return ChangeText(
         title=f"Lift the {LEVER_NAMES[Lever(spec_of(row).lever)].lower()} of {row.name}",
         rows=(DiffRow("State", row.state, "armed"),),
@@ -403,6 +443,21 @@ def _describe_restore(change: Mapping[str, Any]) -> ChangeText:
                 "The next call", "is decided without this lever", _holds(row), _holds(row)
             ),
         ),
+        evidence=_last_words(row),
+        url=_url(row),
+    )
+
+
+def _describe_decision(row: KillCriterion, decision: str) -> ChangeText:
+    review = open_review_of(row)
+    cap = None if review is None else review.cap_nanos
+    holds = "no interim cap"
+    if cap is not None:
+        holds = f"at most {figures.money_exact(cap, _currency()).text} an hour"
+    return ChangeText(
+        title=f"Close the board review of {row.name}",
+        rows=(DiffRow("Decision", "", decision),),
+        effect=(EffectRow("The next call", "has no interim cap", holds, holds),),
         evidence=_last_words(row),
         url=_url(row),
     )

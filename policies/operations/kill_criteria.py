@@ -32,7 +32,7 @@ from policies.operations.fire_kill import (
 )
 from policies.operations.publish_policy import lock_governance
 from policies.operations.questions import actor_number
-from policies.queries.kill_rows import get_criterion, scope_of, spec_of
+from policies.queries.kill_rows import get_criterion, open_review_of, scope_of, spec_of
 from policies.queries.kill_sight import envelope_of
 
 NAME_MOST: Final = 120
@@ -149,7 +149,7 @@ def apply_arm(*, criterion: str, actor: str, now: datetime, version: int, reason
     of its own.
     """
 
-    def change(row: KillCriterion) -> None:
+    def change(row: KillCriterion, _: UUID) -> None:
         _expect(row, version)
         _check_sunset(row, now)
         row.state = State.ARMED.value
@@ -173,7 +173,7 @@ def apply_retire(*, criterion: str, actor: str, now: datetime, reason: str) -> N
     Raises: CriterionMoved when it is retired already.
     """
 
-    def change(row: KillCriterion) -> None:
+    def change(row: KillCriterion, _: UUID) -> None:
         row.state = State.RETIRED.value
         row.acts = False
         row.override_until = row.restorable_at = row.sunset_until = None
@@ -276,6 +276,12 @@ def check_draft(draft: CriterionDraft) -> None:
     check_spec(draft.spec, scope_kind=draft.scope_kind)
 
 
+def base_of_review(criterion: str) -> str:
+    """Which open review of this criterion is it? Once it is decided, another."""
+    found = open_review_of(get_criterion(criterion))
+    return f"{criterion}#review#{found.id if found else 0}"
+
+
 def base_of(criterion: str) -> str:
     """Against what was a change of this criterion made? Another answer voids it."""
     row = get_criterion(criterion)
@@ -301,7 +307,7 @@ def _rewrite(
     version: int | None,
     kind: str,
 ) -> None:
-    def change(row: KillCriterion) -> None:
+    def change(row: KillCriterion, _: UUID) -> None:
         if version is not None:
             _expect(row, version)
         row.spec = msgspec.to_builtins(spec)

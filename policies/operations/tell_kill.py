@@ -1,8 +1,7 @@
 """Who hears that a criterion tripped, waits for people, or asks for its lever?"""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from o10.kernel import figures
 from policies.core.kill_spec import Spec
 from policies.core.kill_text import action_text, value_text
 from policies.core.metrics import METRICS, Measured
@@ -12,7 +11,7 @@ from policies.queries.current_policy import current_policy
 from policies.queries.kill_rows import spec_of
 
 
-def tell_trip(row: KillCriterion, *, measured: Measured, now: datetime) -> None:
+def tell_trip(row: KillCriterion, *, measured: Measured | None, now: datetime) -> None:
     """Everybody concerned hears of a trip, once."""
     spec = spec_of(row)
     metric = METRICS[spec.metric]
@@ -20,14 +19,14 @@ def tell_trip(row: KillCriterion, *, measured: Measured, now: datetime) -> None:
         kind="kill_tripped",
         subject=row.public,
         window=now.isoformat()[:40],
-        title=f"{row.name} tripped: {metric.label.lower()} {_value(spec, measured)}",
+        title=f"{row.name} tripped: {_found(spec, measured)}",
         detail=(
             f"Limit {value_text(metric, spec.beyond_at, currency=_currency())}. "
-            f"{action_text(spec, currency=_currency())}{_review(spec, now)}"
+            f"{action_text(spec, currency=_currency())}"
         ),
         severity=spec.severity,
         now=now,
-        evidence={name: str(value) for name, value in sorted(measured.inputs.items())},
+        evidence=_inputs(measured),
         url=f"/policies/kill-criteria/{row.public}/",
         use_case=row.use_case_id,
     )
@@ -49,31 +48,37 @@ def tell_restorable(row: KillCriterion, *, now: datetime) -> None:
     )
 
 
+def _found(spec: Spec, measured: Measured | None) -> str:
+    if measured is None:
+        return "people agreed to its lever"
+    return f"{METRICS[spec.metric].label.lower()} {_value(spec, measured)}"
+
+
+def _inputs(measured: Measured | None) -> dict[str, str]:
+    found = {} if measured is None else measured.inputs
+    return {name: str(value) for name, value in sorted(found.items())}
+
+
 def _value(spec: Spec, measured: Measured) -> str:
     if measured.value is None:
         return "unknown"
     return value_text(METRICS[spec.metric], measured.value, currency=_currency())
 
 
-def _review(spec: Spec, now: datetime) -> str:
-    if not spec.board_review:
-        return ""
-    due = figures.day(now + timedelta(days=spec.review_days)).text
-    return f" The board reviews it by {due}; owner {spec.owner or 'not named'}."
-
-
 def _currency() -> str:
     return current_policy().currency
 
 
-def tell_proposed(row: KillCriterion, *, measured: Measured, now: datetime) -> None:
-    """Its lever waits for a yes: people are asked, once."""
+def tell_proposed(
+    row: KillCriterion, *, approval: str, measured: Measured, now: datetime
+) -> None:
+    """Its lever waits for a yes: people are asked, once for each request."""
     spec = spec_of(row)
     metric = METRICS[spec.metric]
     raise_alert(
         kind="kill_proposed",
         subject=row.public,
-        window=now.isoformat()[:40],
+        window=approval,
         title=f"{row.name} asks for its lever: {metric.label.lower()} {_value(spec, measured)}",
         detail=(
             f"Limit {value_text(metric, spec.beyond_at, currency=_currency())}. If approved: "
@@ -81,7 +86,7 @@ def tell_proposed(row: KillCriterion, *, measured: Measured, now: datetime) -> N
         ),
         severity=spec.severity,
         now=now,
-        evidence={name: str(value) for name, value in sorted(measured.inputs.items())},
+        evidence=_inputs(measured),
         url=f"/policies/kill-criteria/{row.public}/",
         use_case=row.use_case_id,
     )

@@ -18,7 +18,7 @@ from policies.core.kill_spec import Spec
 from policies.core.kill_text import action_text, progress_ppm, signal_text, value_text
 from policies.core.levers import Lever
 from policies.core.metrics import METRICS, Metric
-from policies.models import KillCriterion, KillEvent, KillVersion
+from policies.models import KillCriterion, KillEvent, KillReview, KillVersion
 from policies.queries.current_policy import current_policy
 from policies.queries.envelopes import LIMIT_MOST, AsOf, ledger_position
 from policies.queries.kill_drill import Drill, drill
@@ -52,6 +52,21 @@ class KillLook(msgspec.Struct, frozen=True, kw_only=True):
     ledger_seq: int
 
 
+class KillReviewView(msgspec.Struct, frozen=True, kw_only=True):
+    """What has the board to decide, who brings it, by when? Money as text; null = no cap.
+
+    `decision` null = it waits.
+    """
+
+    opened_at: datetime
+    due: date
+    owner: str
+    cap_an_hour: str | None
+    decided_at: datetime | None
+    decided_by: str | None
+    decision: str | None
+
+
 class KillView(msgspec.Struct, frozen=True, kw_only=True):
     """How does one criterion read, and where does it stand?"""
 
@@ -65,6 +80,7 @@ class KillView(msgspec.Struct, frozen=True, kw_only=True):
     signal: str
     action: str
     last: KillLook
+    review: KillReviewView | None
     tripped_at: datetime | None
     restorable_at: datetime | None
     override_until: datetime | None
@@ -324,6 +340,7 @@ def view_of(row: KillCriterion) -> KillView:
         signal=signal_text(spec, currency=currency),
         action=action_text(spec, currency=currency),
         last=_look(row, spec, currency),
+        review=_review(row),
         tripped_at=row.tripped_at,
         restorable_at=row.restorable_at,
         override_until=row.override_until,
@@ -349,6 +366,22 @@ def fraction_of(document: dict[str, Any]) -> Fraction | None:
     """Which value do these stored inputs say?"""
     value = document.get("value")
     return Fraction(int(value["over"]), int(value["under"])) if value else None
+
+
+def _review(row: KillCriterion) -> KillReviewView | None:
+    """The newest: one that is open, or how the last was decided."""
+    found = KillReview.objects.filter(criterion=row).order_by("-id").first()
+    if found is None:
+        return None
+    return KillReviewView(
+        opened_at=found.opened_at,
+        due=found.due,
+        owner=found.owner,
+        cap_an_hour=None if found.cap_nanos is None else amount_text(found.cap_nanos),
+        decided_at=found.decided_at,
+        decided_by=found.decided_by or None,
+        decision=found.decision or None,
+    )
 
 
 def _look(row: KillCriterion, spec: Spec, currency: str) -> KillLook:

@@ -10,7 +10,7 @@ from o10.kernel.errors import NotFound
 from policies.core.kill import WATCHING, Standing, State
 from policies.core.kill_spec import Spec
 from policies.core.metrics import METRICS
-from policies.models import KillCriterion, KillEvent
+from policies.models import KillCriterion, KillEvent, KillReview
 from policies.queries.current_policy import current_policy
 from policies.queries.metric_sources import MetricScope
 
@@ -31,6 +31,12 @@ def get_criterion(public: str) -> KillCriterion:
     if row is None:
         raise NotFound(kind="kill_criterion", id=public)
     return row
+
+
+def open_review_of(row: KillCriterion) -> KillReview | None:
+    """What has the board to decide about this criterion? None = nothing."""
+    found: KillReview | None = KillReview.objects.filter(criterion=row, decided_at=None).first()
+    return found
 
 
 def list_watched(*, money: int | None = None) -> list[KillCriterion]:

@@ -25,6 +25,7 @@ from policies import facade
 from policies.web.kill_bodies import (
     KillBody,
     KillChangeBody,
+    KillDecisionBody,
     KillDrillBody,
     KillOverrideBody,
     KillReasonBody,
@@ -194,6 +195,32 @@ class KillRestore(Door):
         if approval is not None:
             return awaits(approval.id, approval.needs)
         return _told(request, criterion)
+
+
+class KillDecide(Door):
+    """Closing the board review of a trip."""
+
+    operations: ClassVar = {
+        "POST": Operation(
+            action=_CHANGES,
+            takes={JSON: KillDecisionBody},
+            gives={JSON: Awaits},
+            headers=KEYED,
+            status=202,
+        ),
+    }
+
+    def post(self, request: Request, criterion: str) -> HttpResponse:
+        """Asks a second person; then the interim cap holds no longer."""
+        body = self.parse(request, KillDecisionBody)
+        approval = facade.ask_to_decide(
+            criterion=criterion,
+            decision=body.decision,
+            actor=caller_of(request),
+            now=clock.now(),
+            key=key_of(request, body),
+        )
+        return awaits(approval.id, approval.needs)
 
 
 class KillOverride(Door):

@@ -68,6 +68,7 @@ class KillSpecBody(_Body, frozen=True, kw_only=True):
     model: Annotated[str, Meta(max_length=128, pattern=r"^[^\u0000-\u001f\u007f]*$")] = ""
     board_review: bool = False
     review_days: Counted = 14
+    review_cap_an_hour: str | None = None
     execution: f.Word = "auto"
     cooldown_s: Counted = 86_400
     restore_threshold: Threshold | None = None
@@ -104,6 +105,13 @@ class KillReasonBody(_Body, frozen=True, kw_only=True):
     """Why? Kept with the change."""
 
     reason: Note = ""
+    request_id: f.Name | None = None
+
+
+class KillDecisionBody(_Body, frozen=True, kw_only=True):
+    """What did the board decide? Kept with the review."""
+
+    decision: Note
     request_id: f.Name | None = None
 
 
@@ -169,14 +177,15 @@ def spec_of(body: KillSpecBody, *, currency: str) -> facade.KillSpec:
     said["min_sample"] = 1 if said["min_sample"] is None else said["min_sample"]
     said["restore_threshold"] = body.restore_threshold or ""
     if body.lever == facade.Lever.THROTTLE:
-        said["amount"] = _an_hour(body, currency)
+        said["amount"] = _an_hour(body, currency, "amount_an_hour")
     elif body.amount_an_hour is not None:
         message = "Only a throttle is money by the hour."
         raise ValidationFailed(errors=[FieldError("/spec/amount_an_hour", "invalid", message)])
+    said["review_cap"] = _an_hour(body, currency, "review_cap_an_hour")
     return facade.KillSpec(review_by=body.review_by, **said)
 
 
-def _an_hour(body: KillSpecBody, currency: str) -> int | None:
+def _an_hour(body: KillSpecBody, currency: str, field: str) -> int | None:
     if body.currency not in (None, currency):
         raise UnitMismatch(
             expected=currency,
@@ -185,13 +194,14 @@ def _an_hour(body: KillSpecBody, currency: str) -> int | None:
                 FieldError("/spec/currency", "unit_mismatch", f"The ledger is in {currency}.")
             ],
         )
-    if body.amount_an_hour is None:
+    stated: str | None = getattr(body, field)
+    if stated is None:
         return None
     try:
-        amount = parse_nanos(body.amount_an_hour)
+        amount = parse_nanos(stated)
     except Rejected as error:
         message = error.errors[0].message
         raise ValidationFailed(
-            errors=[FieldError("/spec/amount_an_hour", "out_of_range", message)]
+            errors=[FieldError(f"/spec/{field}", "out_of_range", message)]
         ) from error
     return amount

@@ -19,9 +19,17 @@ from o10.kernel.errors import (
     ValidationFailed,
 )
 from policies import facade
-from policies.web.kill_form import draft_from, typed_from, typed_in
+from policies.web.kill_form import (
+    DEPARTMENT,
+    draft_from,
+    spec_from,
+    typed_from,
+    typed_in,
+    typed_of,
+)
+from policies.web.shown_criterion import show_criterion
 from policies.web.shown_envelope_change import Problem
-from policies.web.shown_kill import show_criterion, show_form, show_list
+from policies.web.shown_kill import show_form, show_list
 
 REASON_MOST = 400
 DRILL_DAYS = 90
@@ -63,9 +71,7 @@ def kill_criterion(
 def kill_criterion_new(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpResponse:
     """The form of a new criterion; what it makes is a draft."""
     if request.method == "GET":
-        typed = typed_from(
-            request.GET.get("offered", "")[:64], use_case=request.GET.get("use_case", "")[:64]
-        )
+        typed = typed_from(request.GET)
         return _form(request, show_form(typed=typed, problem=None, use_cases=_use_cases()))
     typed = typed_in(request.POST)
     try:
@@ -81,6 +87,40 @@ def kill_criterion_new(request: HttpRequest, *, caller: Caller, now: datetime) -
         return _form(request, context, status=problem.status)
     messages.success(request, "A draft was made: drill it on history, then have it armed.")
     return redirect("kill-criterion", public)
+
+
+@require_http_methods(["GET", "POST"])
+@page(Action.CHANGE_KILL_CRITERION)
+def kill_criterion_edit(
+    request: HttpRequest, criterion: str, *, caller: Caller, now: datetime
+) -> HttpResponse:
+    """The form of one that is there: stricter at once, looser by a second person."""
+    view = facade.get_kill_view(criterion=criterion, slugs=caller.use_case_slugs)
+    if request.method == "GET":
+        typed = typed_of(view.spec, name=view.name)
+        return _form(request, show_form(typed=typed, problem=None, use_cases=[], view=view))
+    typed = typed_in(request.POST)
+    try:
+        asked = facade.ask_to_change(
+            criterion=criterion,
+            spec=spec_from(typed, before=view.spec),
+            name=typed.name,
+            actor=caller,
+            now=now,
+            reason=request.POST.get("reason", "").strip()[:REASON_MOST],
+            key=request.POST.get("key", "")[:64],
+            expected_version=_version(request.POST.get("version", "")),
+        )
+    except (ValidationFailed, NotFound, Conflict, Forbidden) as failure:
+        problem = _problem_of(failure)
+        context = show_form(typed=typed, problem=problem, use_cases=[], view=view)
+        return _form(request, context, status=problem.status)
+    messages.success(request, _said(asked))
+    return redirect("kill-criterion", criterion)
+
+
+def _version(stated: str) -> int | None:
+    return int(stated[:9]) if stated.isascii() and stated.isdigit() else None
 
 
 @require_POST
@@ -129,8 +169,16 @@ def _act(
             asked = facade.ask_to_retire(
                 criterion=criterion, actor=caller, now=now, reason=reason, key=key
             )
+        case "decide":
+            asked = facade.ask_to_decide(
+                criterion=criterion, decision=reason, actor=caller, now=now, key=key
+            )
         case _:
             raise ValidationFailed(errors=[FieldError("/do", "unknown", "Use a button.")])
+    return _said(asked)
+
+
+def _said(asked: facade.ApprovalView | None) -> str:
     if asked is None:
         return "Done: the next call obeys."
     needs = " and ".join(need.replace("|", " or ") for need in asked.needs)
@@ -201,7 +249,12 @@ def _form(
 
 
 def _use_cases() -> list[tuple[str, str]]:
-    return [(row.slug, row.name) for row in facade.list_use_case_rows()]
+    rows = facade.list_use_case_rows()
+    departments = {row.department_slug: row.department for row in rows}
+    return [
+        *((f"{DEPARTMENT}{slug}", f"Department {name}") for slug, name in departments.items()),
+        *((row.slug, row.name) for row in rows),
+    ]
 
 
 def _problem_of(failure: O10Error) -> Problem:

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from ledger import facade as ledger
-from o10.kernel.errors import ValidationFailed
+from o10.kernel.errors import Forbidden, ValidationFailed
 from o10.wire.requests import Finish
 from policies import facade as policies
 from policies.core.drafts import ApprovedModel
-from policies.models import KillCriterion, KillEvent
+from policies.models import KillCriterion, KillEvent, KillReview
 from policies.operations.fire_kill import CriterionMoved
 from policies.operations.kill_criteria import NeedsApproval
 from policies.queries.kill_drill import drill
@@ -23,6 +23,7 @@ from .company import (
     FINANCE,
     MODEL,
     NOW,
+    ROUTER,
     ask,
     entries,
     make_envelope,
@@ -276,6 +277,59 @@ def test_a_sunset_shrinks_the_budget_every_day_and_ends_the_use_case(sound):
     assert caps == [DOLLAR, DOLLAR * 3 // 4, DOLLAR // 2, DOLLAR // 4, 0]
     end = NOW + timedelta(days=4, hours=1)
     assert reason_of(ask(now=end)) == "USE_CASE_SUNSET"
+
+
+def test_the_end_of_a_sunset_archives_the_plan_and_leaves_nothing_to_lift(sound):
+    make_tree()
+    public = make_criterion(lever="sunset", amount=2)
+    loop(10)
+    look(public, at=NOW + MINUTE)
+    for days in range(4):
+        policies.wind_down(now=NOW + MINUTE + days * timedelta(days=1))
+    [end] = KillEvent.objects.filter(criterion__public=public, kind="end")
+    caps = [int(each["nanos"]) for each in end.inputs["caps"]]
+    assert caps == [DOLLAR // 2, 0]
+    assert (int(end.inputs["spent_nanos"]), end.inputs["calls"]) == (0, 0)
+    assert get_criterion(public).state == "retired"
+    after = NOW + timedelta(days=4)
+    with pytest.raises(CriterionMoved):
+        policies.apply_restore(criterion=public, actor=CHECKER, now=after, reason="again")
+    assert policies.wind_down(now=after) == 0
+    assert reason_of(ask(now=after)) == "USE_CASE_SUNSET"
+    with pytest.raises(Forbidden):
+        policies.change_use_case(
+            slug="support",
+            change=policies.UseCaseChange(state="active", reason="again"),
+            actor=ROUTER,
+            now=after,
+        )
+
+
+def test_a_board_review_is_a_work_item_with_an_interim_cap_until_it_is_decided(sound):
+    make_tree()
+    public = make_criterion(
+        board_review=True, review_days=7, review_cap=20_000_000, owner="usr_owner"
+    )
+    loop(10)
+    look(public, at=NOW + MINUTE)
+    review = KillReview.objects.get(criterion__public=public)
+    assert (review.owner, review.due.isoformat()) == ("usr_owner", "2026-11-27")
+    at = NOW + 2 * MINUTE
+    assert reason_of(ask(now=at)) == "KILL_CRITERION_ACTIVE"
+    policies.apply_restore(criterion=public, actor=CHECKER, now=at, reason="client fixed")
+    # The lever is lifted, the interim cap holds: one call of 0.015 fits into 0.02 an hour.
+    first = ask(now=at)
+    assert first["decision"] == "allow"
+    denied = ask(now=at)
+    assert (denied["decision"], reason_of(denied)) == ("deny", "KILL_CRITERION_ACTIVE")
+    policies.decide_review(
+        criterion=public, decision="Goes on.", at=at, actor=CHECKER, reason="board"
+    )
+    assert ask(now=at)["decision"] == "allow"
+    with pytest.raises(policies.NothingToDecide):
+        policies.decide_review(
+            criterion=public, decision="Again.", at=at, actor=CHECKER, reason="board"
+        )
 
 
 def test_an_override_has_an_end_and_a_reason(sound):

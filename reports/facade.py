@@ -76,7 +76,7 @@ from reports.core.unit_economics import Interval, Margin, UnitCost, Verdict
 from reports.core.volume_rows import RowProblem, VolumeLine, VolumeRows, parse_volumes
 from reports.exports.csv import to_csv
 from reports.exports.json import to_json
-from reports.exports.tables import EXPORTS, EXPORTS_OF_ONE, build_table
+from reports.exports.tables import EXPORTS, EXPORTS_OF_ONE, OWN_EXPORTS, build_table
 from reports.exports.xlsx import to_xlsx
 from reports.models import APPEND_ONLY, MUTABLE
 from reports.operations.apply_cost_rules import apply_allocation_rule, apply_outcome_value
@@ -128,6 +128,7 @@ from reports.queries.close_checklist import (
     read_status,
 )
 from reports.queries.cost_page import COST_GRAMMAR, CaseCost, CostPage, get_cost_page
+from reports.queries.decisions_due import requests_for
 from reports.queries.driver_page import DriverLine, DriversPage, get_drivers_page
 from reports.queries.driver_volumes import VolumeRow, list_driver_names, list_volume_rows
 from reports.queries.envelope_burn import Burn, get_burn
@@ -307,6 +308,8 @@ __all__ = [
     "APPEND_ONLY",
     "EXPORTS",
     "EXPORTS_OF_ONE",
+    "requests_for",
+    "OWN_EXPORTS",
     "MUTABLE",
     "USE_CASE_GRAMMAR",
     "BindingLimit",

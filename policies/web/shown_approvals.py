@@ -81,7 +81,7 @@ def show_inbox(*, inbox: facade.Inbox, box: str, now: datetime) -> dict[str, Any
             "actions": [{"label": "Who approves what", "url": reverse("approval-policy")}],
         },
         "stamp": _stamp(now),
-        "bar": Bar(),
+        "bar": Bar(exports=_exports(url, box)),
         "tabs": [
             {
                 "label": BOX_WORDS[name],
@@ -96,6 +96,11 @@ def show_inbox(*, inbox: facade.Inbox, box: str, now: datetime) -> dict[str, Any
         "empty": {"title": title, "text": text, "icon": "approvals"},
         "live_url": url if box == "mine" else f"{url}?box={box}",
     }
+
+
+def _exports(url: str, box: str) -> tuple[Link, ...]:
+    path = url.rstrip("/") if box == "mine" else f"{url}{box}"
+    return tuple(Link(form.upper(), f"{path}.{form}") for form in ("csv", "xlsx", "json"))
 
 
 def show_approval(

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET
 from o10.access.keys import Caller
 from o10.access.pages import page, pairs_of
 from o10.access.roles import Action
-from o10.kernel.viewquery import parse
+from o10.kernel.viewquery import PageGrammar, parse
 from reports import facade
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -21,7 +21,9 @@ def export(
     request: HttpRequest, screen: str, form: str, *, caller: Caller, now: datetime
 ) -> HttpResponse:
     """Exactly the rows that the page of this address shows, with position and filters."""
-    parsed = parse(pairs_of(request), page=facade.EXPORTS[screen].grammar)
+    own = screen in facade.OWN_EXPORTS
+    grammar = PageGrammar() if own else facade.EXPORTS[screen].grammar
+    parsed = parse(pairs_of(request), page=grammar)
     table = facade.build_table(screen=screen, query=parsed.query, caller=caller, now=now)
     return _answer(table, form)
 

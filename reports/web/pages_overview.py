@@ -29,7 +29,13 @@ def overview(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpResp
             context=show_onboarding(request=request, page=found, now=now),
         )
     view = PageView(request.path, parsed.query, facade.USE_CASE_GRAMMAR)
-    context = show_overview(page=found, view=view, caller=caller, notices=parsed.messages)
+    context = show_overview(
+        page=found,
+        view=view,
+        caller=caller,
+        notices=parsed.messages,
+        waiting=facade.requests_for(caller=caller, now=now),
+    )
     return render_page(
         request,
         template="reports/overview.html",

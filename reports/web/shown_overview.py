@@ -1,5 +1,6 @@
 """How does the overview stand in its template?"""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,9 +24,14 @@ NEAREST = 6
 
 
 def show_overview(
-    *, page: facade.Overview, view: PageView, caller: Caller, notices: tuple[str, ...]
+    *,
+    page: facade.Overview,
+    view: PageView,
+    caller: Caller,
+    notices: tuple[str, ...],
+    waiting: Sequence[facade.ApprovalView] = (),
 ) -> dict[str, Any]:
-    """Which context has the overview?"""
+    """Which context has the overview? `waiting`: requests that this caller can decide."""
     table = page.table
     exports = PageView("/use-cases/", view.query, view.grammar).exports()
     return {
@@ -39,6 +45,7 @@ def show_overview(
         "kpis": _kpis(page),
         "chart": _chart(page, view),
         "limits": _limits(page),
+        "decisions": None if table.frozen else show_decisions(waiting, currency=table.currency),
         "units": _units(page, caller),
         "rows": shown.use_case_rows(table),
         "columns": view.columns(shown.USE_CASE_COLUMNS),
@@ -49,6 +56,43 @@ def show_overview(
         "currency": table.currency,
         "planned": table.planned,
         "may_plan": can(caller=caller, action=Right.CHANGE_PLAN) and not table.frozen,
+    }
+
+
+def show_decisions(
+    waiting: Sequence[facade.ApprovalView], *, currency: str
+) -> dict[str, Any] | None:
+    """What needs this person's decision? The three that expire first; None = nothing does."""
+    if not waiting:
+        return None
+    count = len(waiting)
+    ordered = sorted(waiting, key=lambda view: (view.expires_at, view.id))
+    return {
+        "title": "One request needs your decision"
+        if count == 1
+        else f"{count} requests need your decision",
+        "cards": [
+            _decision(view, currency, first=place == 0)
+            for place, view in enumerate(ordered[:3])
+        ],
+        "links": [{"label": f"All {count}", "url": reverse("approvals")}] if count > 3 else [],
+    }
+
+
+def _decision(view: facade.ApprovalView, currency: str, *, first: bool) -> dict[str, Any]:
+    money = None if view.text.money_nanos is None else int(view.text.money_nanos)
+    effect = "" if money is None else f"{figures.money(money, currency).text} a month"
+    if money is not None and money > 0:
+        effect = f"+{effect}"
+    said = f" “{view.reason}”" if view.reason else ""
+    expires = figures.instant(view.expires_at).text
+    return {
+        "title": view.text.title,
+        "effect": effect,
+        "text": f"{view.maker.name} asks.{said} Ends {expires} if nobody acts.",
+        "actions": [
+            {"label": "Decide", "url": reverse("approval", args=[view.id]), "primary": first}
+        ],
     }
 
 

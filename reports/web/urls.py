@@ -89,7 +89,8 @@ urlpatterns = [
         r"^(?P<screen>use-cases|cost|cost/use-cases|cost/amounts|cost/rules|cost/drivers|cost/outcomes"
         r"|cost/outcomes/values|envelopes|ledger|policies/decisions"
         r"|prices|prices/quarantine|prices/proposals|fx-rates|commitments"
-        r"|imports|imports/bills|close)\.(?P<form>csv|xlsx|json)$",
+        r"|imports|imports/bills|close|approvals|approvals/raised|approvals/open|approvals/done)"
+        r"\.(?P<form>csv|xlsx|json)$",
         export,
         name="export",
     ),

@@ -166,6 +166,47 @@ def test_a_frozen_envelope_is_recalled_within_a_second(
     assert wait_for(lambda: isinstance(lessee.authorize(**ASKED), LocalDecision), 5)
 
 
+def test_a_trip_reaches_a_router_that_decides_by_itself_within_a_second(
+    lessee: Lessee, company: Any
+) -> None:
+    """A use case under a lever is decided by o10 alone; its lease goes back."""
+    now = kernel_clock.now()
+    public = policies.create_criterion(
+        draft=policies.CriterionDraft(
+            name="Runaway loop",
+            scope_kind="use_case",
+            scope_slug="support-assistant",
+            spec=policies.KillSpec(metric="repeat_loop", threshold="20", lever="freeze"),
+        ),
+        actor=company.finops,
+        now=now,
+    )
+    policies.apply_arm(criterion=public, actor="usr_b", now=now, version=1, reason="agreed")
+    lasted = []
+
+    def denied() -> bool:
+        answer = lessee.authorize(**ASKED)
+        told = [each.code for each in answer.reasons]
+        return answer.decision is Outcome.DENY and told[0] is Reason.KILL_CRITERION_ACTIVE
+
+    for _ in range(2):
+        wait_for(lambda: isinstance(lessee.authorize(**ASKED), LocalDecision), 5)
+        begun = time.monotonic()
+        policies.apply_trip(
+            criterion=public, actor="usr_b", now=kernel_clock.now(), reason="it loops"
+        )
+        try:
+            wait_for(denied, 10)
+            lasted.append(time.monotonic() - begun)
+        finally:
+            policies.apply_restore(
+                criterion=public, actor="usr_b", now=kernel_clock.now(), reason="fixed"
+            )
+    # Nothing but a busy machine may take longer, and not each time.
+    assert min(lasted) < 1.0, lasted
+    wait_for(lambda: isinstance(lessee.authorize(**ASKED), LocalDecision), 5)
+
+
 def test_a_repeated_request_id_is_one_call_and_another_body_is_refused(lessee: Lessee) -> None:
     first = lessee.authorize(**ASKED, request_id="once")
     second = lessee.authorize(**ASKED, request_id="once")

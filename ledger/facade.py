@@ -70,6 +70,7 @@ from ledger.operations.import_file import (
     look,
     run_import,
 )
+from ledger.operations.importers.opening import open_path
 from ledger.operations.importers.rows import FileRejected
 from ledger.operations.importers.sources import SOURCES, Source
 from ledger.operations.intern import Domain, bind, bind_fresh, intern
@@ -353,6 +354,7 @@ __all__ = [
     "due_imports",
     "fail_import",
     "import_path",
+    "open_path",
     "look",
     "run_import",
     "FileRejected",

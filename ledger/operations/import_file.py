@@ -6,7 +6,6 @@ worker that dies is followed by another one at the same row. Bad rows are left o
 reason.
 """
 
-import io
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from django.db import connection, transaction
 
 from ledger.core.offer_names import ModelUnknown
 from ledger.models import Import, ImportReject
+from ledger.operations.importers.opening import open_bytes, open_path, readable
 from ledger.operations.importers.rows import BadRow, BillRow, Row, RowRefused, Terms, UsageRow
 from ledger.operations.importers.sources import BILL, get_source, kind_of
 from ledger.operations.intern import Domain, intern
@@ -102,12 +102,15 @@ def look(
     Raises: ValidationFailed for an unknown source; FileRejected (`file_rejected`).
     """
     what = get_source(source)
-    reading = _Reading(source, kind_of(what, stream), ledger_of_company(), price_book(), now)
     tally = Tally()
     seen: dict[UUID, bytes] = {}
-    for batch in _batches(what.read(stream, Terms(source, now, use_case))):
-        _sort(batch, reading, tally, seen)
-        progress(tally.total)
+    with readable(source=source):
+        reading = _Reading(
+            source, kind_of(what, stream), ledger_of_company(), price_book(), now
+        )
+        for batch in _batches(what.read(stream, Terms(source, now, use_case))):
+            _sort(batch, reading, tally, seen)
+            progress(tally.total)
     return reading.kind, tally
 
 
@@ -126,7 +129,8 @@ def check_file(
     """
     if len(body) > FILE_MOST:
         raise TooLarge(limit_bytes=FILE_MOST)
-    kind, tally = look(_text(body), source=source, now=now, use_case=use_case)
+    stream = open_bytes(body, source=source, limit=FILE_MOST)
+    kind, tally = look(stream, source=source, now=now, use_case=use_case)
     upload = Upload(source, kind, file_name, len(body), sha256(body).digest(), use_case)
     return _make(upload, tally, actor, now, body=zlib.compress(body, 6))
 
@@ -145,7 +149,7 @@ def import_path(
     Raises: as `look` and `run_import`.
     """
     now = clock()
-    with path.open(encoding="utf-8-sig", newline="") as stream:
+    with open_path(path, source=source) as stream:
         kind, tally = look(stream, source=source, now=now, use_case=use_case)
         with path.open("rb") as raw:
             digest = file_digest(raw, "sha256").digest()
@@ -249,7 +253,8 @@ def run_import(
     if row is None:
         return Import.objects.get(public=public)
     if stream is None:
-        stream = _text(zlib.decompress(bytes(row.body)))
+        body = zlib.decompress(bytes(row.body))
+        stream = open_bytes(body, source=row.source, limit=FILE_MOST)
     terms = Terms(row.source, row.made_at, row.use_case)
     rows = get_source(row.source).read(stream, terms)
     done = row.rows_done
@@ -505,7 +510,3 @@ def _keep_rejects(row: Import, tally: Tally) -> None:
 def _caller(actor: str) -> Caller:
     """Who books it: whoever confirmed, by the import's own right."""
     return Caller(actor, actor, actor, Role.FINOPS, None, ROLE_ACTIONS[Role.FINOPS])
-
-
-def _text(body: bytes) -> TextIO:
-    return io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")

@@ -75,8 +75,6 @@ def import_new(request: HttpRequest, *, caller: Caller, now: datetime) -> HttpRe
                     now=now,
                 )
                 return redirect("import", row.public)
-        except UnicodeDecodeError:
-            problem = "The file is not UTF-8 text. Export it as CSV or JSON."
         except O10Error as failure:
             problem = _said(failure)
     return render_page(

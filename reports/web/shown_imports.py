@@ -185,6 +185,7 @@ def show_import(
         "poll_url": reverse("import", args=[row.id]),
         "may_confirm": row.state in ("checked", "failed")
         and can(caller=caller, action=Action.CORRECT_LEDGER),
+        "has_news": row.rows_new > 0,
         "confirm_url": reverse("import-confirm", args=[row.id]),
         "discard_url": reverse("import-discard", args=[row.id]),
         "exports": shown.exports_of(f"imports/{row.id}"),

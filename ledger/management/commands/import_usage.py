@@ -37,7 +37,8 @@ class Command(BaseCommand):
             raise CommandError(f"{path} is no file")
         about = {"source": options["source"], "use_case": options["use_case"]}
         try:
-            with path.open(encoding="utf-8-sig", newline="") as stream, _bar() as bar:
+            source = options["source"]
+            with facade.open_path(path, source=source) as stream, _bar() as bar:
                 task = bar.add_task("looking", total=None)
                 kind, tally = facade.look(
                     stream,
@@ -51,8 +52,6 @@ class Command(BaseCommand):
                 self.stdout.write("dry run: nothing was written")
                 return
             self._book(path, about, tally)
-        except UnicodeDecodeError as error:
-            raise CommandError(f"{path} is not UTF-8 text") from error
         except O10Error as error:
             raise CommandError(f"{path}: {error}") from error
 

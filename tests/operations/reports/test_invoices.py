@@ -1,5 +1,6 @@
 """Is a file booked once, whatever happens, and a bill's difference found and booked by two?"""
 
+import gzip
 import io
 from datetime import timedelta
 
@@ -9,7 +10,8 @@ from django.db import connection
 
 from ledger import facade as ledger
 from ledger.models import Import, InvoiceLine
-from o10.kernel.errors import IdempotencyMismatch, SelfApproval
+from ledger.operations import import_file
+from o10.kernel.errors import IdempotencyMismatch, SelfApproval, TooLarge
 from policies import facade as policies
 from tests.operations.ledger.test_importers import EXPORTS
 from tests.operations.reports.close_company import bill
@@ -76,14 +78,17 @@ def test_a_look_writes_nothing_and_a_file_is_booked_once(company):
         call_command("import_usage", "openrouter", str(path))
 
 
+FILES = (
+    ("openrouter", "openrouter.csv"), ("openai-usage", "openai_usage.json"),
+    ("openai-costs", "openai_costs.json"), ("anthropic-usage", "anthropic_usage.json"),
+    ("anthropic-cost", "anthropic_cost.json"), ("bedrock-cur", "bedrock_cur.csv"),
+    ("litellm", "litellm.jsonl"), ("vercel", "vercel.json"), ("focus", "focus.csv"),
+    ("csv", "bill.csv"),
+)  # fmt: skip
+
+
 def test_every_source_is_booked_and_known_the_second_time(company):
-    for source, name in (
-        ("openrouter", "openrouter.csv"), ("openai-usage", "openai_usage.json"),
-        ("openai-costs", "openai_costs.json"), ("anthropic-usage", "anthropic_usage.json"),
-        ("anthropic-cost", "anthropic_cost.json"), ("bedrock-cur", "bedrock_cur.csv"),
-        ("litellm", "litellm.jsonl"), ("vercel", "vercel.json"), ("focus", "focus.csv"),
-        ("csv", "bill.csv"),
-    ):  # fmt: skip
+    for source, name in FILES:
         body = (EXPORTS / name).read_bytes()
         first, again = booked(body, source), booked(body, source)
         assert first.state == again.state == "done", (source, first.problem)
@@ -101,8 +106,6 @@ def test_a_row_that_changed_since_is_refused_and_the_first_stays(company):
 
 
 def test_another_worker_goes_on_where_one_died(company, monkeypatch):
-    from ledger.operations import import_file
-
     monkeypatch.setattr(import_file, "BATCH", 3)
     body = bill(*(f"l{n},2026-10-03,openai,gpt-4o,{n},USD,I" for n in range(10)))
     row = ledger.check_file(source="csv", file_name="f", body=body, actor="usr_a", now=NOW)
@@ -209,3 +212,83 @@ def test_the_same_call_by_two_ways_is_booked_once(company):
     )
     again = booked(csv)
     assert (first.rows_new, again.rows_new, again.rows_known) == (2, 0, 1)
+
+
+# ---- files that are none ----------------------------------------------------------------
+
+
+def looked(source, body):
+    """What does a look say: rows, new, rejected (row, code), money?"""
+    row = ledger.check_file(source=source, file_name="f", body=body, actor="usr_a", now=NOW)
+    rejects = [(each.row, each.code) for each in ledger.list_rejects(row.public)]
+    told = (row.rows_total, row.rows_new, rejects, row.amount_nanos)
+    Import.objects.filter(id=row.id).delete()
+    return told
+
+
+def refusal(source, body):
+    """In which words is this file refused?"""
+    with pytest.raises(ledger.FileRejected) as refused:
+        looked(source, body)
+    return refused.value.fields["what"]
+
+
+@pytest.mark.parametrize(("source", "name"), FILES)
+def test_a_file_is_read_as_it_comes_or_refused_with_nothing_written(company, source, name):
+    body = (EXPORTS / name).read_bytes()
+    before, plain = entries(), looked(source, body)
+    assert plain[1] > 0 and plain[2], "the export has good rows and bad ones"
+    packed = gzip.compress(body)
+    for same in (packed, b"\xef\xbb\xbf" + body, gzip.compress(b"\xef\xbb\xbf" + body)):
+        assert looked(source, same) == plain
+    assert looked(source, body.replace(b"\n", b"\r\n"))[1:] == plain[1:]
+    assert refusal(source, packed[: len(packed) * 2 // 3]).startswith("it is a gzip file that")
+    assert refusal(source, b"\xff\xfea\0").startswith("it is UTF-16")
+    assert refusal(source, b"PK\x03\x04...").startswith("it is a ZIP")
+    assert refusal(source, b"\xe4\xf6\n") in (
+        "it is not UTF-8 text", "it can't be read as UTF-8 CSV"
+    )  # fmt: skip
+    assert refusal(source, b"") == "it is empty" or source == "csv"
+    # Cut off in the middle: a row with its number, or no file at all; never more than there is.
+    try:
+        cut = looked(source, body[: len(body) * 2 // 3])
+    except ledger.FileRejected as refused:
+        assert "JSON" in refused.fields["what"]
+    else:
+        assert cut[1] <= plain[1] and (cut[2] or cut[0] < plain[0])
+        assert all(number > 0 for number, _ in cut[2])
+    assert entries() == before
+    assert Import.objects.count() == 0
+
+
+def test_money_without_a_known_currency_is_never_taken_for_dollars(company):
+    for source, name, mark in (
+        ("openai-costs", "openai_costs.json", b'"usd"'), ("focus", "focus.csv", b",USD,"),
+        ("csv", "bill.csv", b",USD,"), ("anthropic-cost", "anthropic_cost.json", b'"USD"'),
+    ):  # fmt: skip
+        body = (EXPORTS / name).read_bytes()
+        assert mark in body, name
+        foreign = body.replace(mark, mark.replace(b"usd", b"jpy").replace(b"USD", b"JPY"))
+        _, new, rejects, amount = looked(source, foreign)
+        assert (new, amount) == (0, 0), name
+        assert "currency_unknown" in {code for _, code in rejects}, (name, rejects)
+
+
+def test_a_file_above_the_limit_is_not_read_and_not_unpacked(company, monkeypatch):
+    monkeypatch.setattr(import_file, "FILE_MOST", 100_000)
+    for body in (b" " * 100_001, gzip.compress(b" " * 100_001)):
+        with pytest.raises(TooLarge) as refused:
+            looked("csv", body)
+        assert refused.value.fields["limit_bytes"] == 100_000
+
+
+def test_the_command_takes_gzip_of_any_size_and_refuses_half_of_one(company, tmp_path):
+    whole, half = tmp_path / "bill.csv.gz", tmp_path / "half.csv.gz"
+    whole.write_bytes(gzip.compress((EXPORTS / "bill.csv").read_bytes()))
+    half.write_bytes(whole.read_bytes()[:-20])
+    out, before = io.StringIO(), entries()
+    with pytest.raises(CommandError, match="cut off"):
+        call_command("import_usage", "csv", str(half), stdout=out, stderr=out)
+    assert entries() == before
+    call_command("import_usage", "csv", str(whole), stdout=out, stderr=out)
+    assert "2 of 3 rows booked" in out.getvalue()

@@ -64,6 +64,8 @@ def test_an_openai_page_is_sent_as_json(finops):
     [
         ("imports?source=moon", b"x", "text/csv", "validation_failed"),
         ("imports?source=csv", b"a,b\n1,2\n", "text/csv", "file_rejected"),
+        ("imports?source=csv", b"\xe4,b\n", "text/csv", "file_rejected"),
+        ("imports?source=litellm", b"{\xe4}", "application/json", "file_rejected"),
         ("imports?source=csv&x=1", b"a", "text/csv", "validation_failed"),
         ("imports?source=csv", b"a", "image/png", "unsupported_media_type"),
         ("periods/2026-13:close", b"{}", "application/json", "validation_failed"),

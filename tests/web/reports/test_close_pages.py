@@ -69,7 +69,8 @@ def test_a_file_goes_from_upload_to_receipt_and_nothing_is_booked_before(browser
     ("body", "name", "source", "told"),
     [
         (b"a,b\n1,2\n", "x.csv", "csv", "it has no columns"),
-        (b"\xff\xfe\x00", "x.csv", "csv", "not UTF-8"),
+        (b"\xff\xfe\x00", "x.csv", "csv", "it is UTF-16"),
+        (b"date,venue\xe4", "x.csv", "csv", "not UTF-8"),
         (b"{", "x.json", "openai-usage", "it is no JSON"),
         (b"1", "x.json", "moon", "One of openrouter"),
     ],

@@ -144,6 +144,7 @@ from ledger.queries.call_facts import (
     ModelFacts,
     list_call_facts,
     list_model_facts,
+    list_served_unpriced,
     list_spenders,
     list_task_facts,
 )
@@ -486,6 +487,7 @@ __all__ = [
     "list_call_facts",
     "list_model_facts",
     "list_task_facts",
+    "list_served_unpriced",
     "list_spenders",
     "CallCosts",
     "SeenSet",

@@ -176,6 +176,26 @@ def list_task_facts(
     return [ModelFacts(*row) for row in rows]
 
 
+def list_served_unpriced(*, ledger_id: int, since: datetime) -> list[tuple[int, str, int]]:
+    """Which models served calls lately whose usage is known and whose price is not?
+
+    Use case, model, calls; such calls are booked at their worst case. By time of recording.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT e.use_case_id, convert_from(d.body, 'UTF8')::jsonb ->> 'model', sum(e.n)
+            FROM ledger_entry e JOIN ledger_document d ON d.hash = e.doc
+            WHERE e.ledger_id = %s AND e.recorded_at >= %s AND e.kind IN {_BILLED}
+                AND (e.flags & {BASIS_MASK}) = {int(Basis.ESTIMATED)} AND {_TOKENS} > 0
+                AND e.flags & {int(Flag.MODEL_SERVED_DIFFERS)} <> 0
+            GROUP BY 1, 2 ORDER BY 1, 2
+            """,
+            [ledger_id, since],
+        )
+        return [(case, str(model), int(calls)) for case, model, calls in cursor if model]
+
+
 def list_spenders(*, ledger_id: int, after_id: int, since: datetime) -> tuple[int, list[int]]:
     """Which use cases have entries of spend, or denials, after this one? With the newest id.
 

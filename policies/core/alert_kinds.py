@@ -139,7 +139,7 @@ _ROWS: Final = (
     AlertKind(
         name="unpriced_traffic",
         title="Unpriced traffic",
-        meaning="Calls were denied because nobody knows a price for their model.",
+        meaning="Calls were denied, or served by a model, without a price that anybody knows.",
         unit=Unit.CALLS,
         threshold=1,
         windows=(Window.DAY,),

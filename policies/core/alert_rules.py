@@ -280,10 +280,23 @@ def spend_finding(
 
 
 def unpriced_finding(
-    *, use_case: str, model: str, calls: int, zone: str, now: datetime
+    *, use_case: str, model: str, calls: int, zone: str, now: datetime, served: int = 0
 ) -> Finding:
-    """What is said of calls that were denied for want of a price?"""
+    """What is said of calls that were denied, or served, without a price?"""
     counted = f"{calls:,} {'call' if calls == 1 else 'calls'}"
+    if served:
+        return Finding(
+            subject=f"{use_case[:64]}:served:{model[:80]}",
+            window=window_text(Window.DAY, now=now, zone=zone),
+            title=f"{model} served calls, and no price is known for it.",
+            detail=(
+                f"{counted} of {use_case or 'no use case'} booked at the most they could "
+                "cost, as estimated: another model answered than was authorized. Add its "
+                "price, and correct them by a revaluation."
+            ),
+            evidence={"use_case": use_case, "model": model, "calls": calls, "served": served},
+            url="/prices/",
+        )
     return Finding(
         subject=f"{use_case[:64]}:{model[:90]}",
         window=window_text(Window.DAY, now=now, zone=zone),

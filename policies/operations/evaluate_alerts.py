@@ -221,6 +221,7 @@ def _unpriced(rule: AlertRule, kind: AlertKind, look: _Look) -> Found:
                 use_case=each.use_case,
                 model=each.model,
                 calls=each.calls,
+                served=each.served,
                 zone=look.company.time_zone,
                 now=look.now,
             )

@@ -66,11 +66,12 @@ class Leaked:
 
 @dataclass(frozen=True, slots=True)
 class Unpriced:
-    """Which calls were denied lately because their model has no price?"""
+    """Which calls were denied lately, or served, though their model has no price?"""
 
     use_case: str
     model: str
     calls: int
+    served: int = 0
 
 
 def envelope_figures(*, now: datetime) -> list[EnvelopeFigures]:
@@ -115,10 +116,19 @@ def envelope_figures(*, now: datetime) -> list[EnvelopeFigures]:
 
 
 def list_unpriced(*, now: datetime) -> list[Unpriced]:
-    """Which models were denied for want of a price in the last minutes?"""
+    """Which models were denied, or served, without a price in the last minutes?"""
     with connection.cursor() as cursor:
         cursor.execute(_UNPRICED, [now - LOOK_BACK, _MOST_UNPRICED])
-        return [Unpriced(*row) for row in cursor.fetchall()]
+        denied = [Unpriced(*row) for row in cursor.fetchall()]
+        cursor.execute("SELECT id, slug FROM policies_use_case")
+        slugs = dict(cursor.fetchall())
+    served = ledger.list_served_unpriced(
+        ledger_id=ledger.COMPANY_LEDGER, since=now - LOOK_BACK
+    )
+    return denied + [
+        Unpriced(slugs.get(use_case, ""), model, calls, served=calls)
+        for use_case, model, calls in served[:_MOST_UNPRICED]
+    ]
 
 
 def leaked(*, past_s: int, now: datetime) -> Leaked:

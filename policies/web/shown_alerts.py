@@ -14,6 +14,7 @@ from o10.kernel import figures, ids
 from o10.kernel.pageview import Link
 from policies import facade
 from policies.web.shown_envelope_change import Problem
+from policies.web.shown_kill import export_links
 
 TONES: Final = {"info": "neutral", "warning": "warn", "critical": "adverse"}
 STATE_TONES: Final = {
@@ -88,6 +89,7 @@ def show_list(
             "crumbs": (Link("Alerts", reverse("alerts")),),
             "tabs": _tabs("alerts" if state != "resolved" else "resolved", caller),
         },
+        "export_links": export_links("/alerts"),
         "stamp": {"seq": position, "at": now, "state": "fresh"},
         "rows": [_row(each) for each in found.items],
         "older_url": f"?state={state}&cursor={found.next}" if found.next else "",
@@ -170,6 +172,7 @@ def show_rules(
             if can(caller=caller, action=Action.CHANGE_ALERT_RULES)
             else None,
         },
+        "export_links": export_links("/alerts/rules"),
         "stamp": {"seq": position, "at": now, "state": "fresh"},
         "rows": [_rule(each) for each in rules.items],
         "may_change": can(caller=caller, action=Action.CHANGE_ALERT_RULES),
@@ -327,6 +330,7 @@ def show_changes(
             "crumbs": (Link("Alerts", reverse("alerts")), Link("Changes", "")),
             "tabs": _tabs("changes", caller),
         },
+        "export_links": export_links("/alerts/changes"),
         "stamp": {"seq": position, "at": now, "state": "fresh"},
         "problem": problem,
         "wrong": problem.fields if problem else (),

@@ -14,7 +14,14 @@ from o10.kernel.money import parse_nanos
 from o10.kernel.pageview import Link
 from policies import facade
 from policies.web.shown_envelope_change import Problem
-from policies.web.shown_kill import TONES, approval_url, lower_first, near, row_of
+from policies.web.shown_kill import (
+    TONES,
+    approval_url,
+    export_links,
+    lower_first,
+    near,
+    row_of,
+)
 
 EVENTS = {
     "create": "Made",
@@ -76,6 +83,7 @@ def show_criterion(
         ],
         "kpis": _kpis(screen, now),
         "row": row_of(view, screen.use_case_name),
+        "export_links": export_links(f"/policies/kill-criteria/{view.id}"),
         "evidence": _evidence(screen),
         "review": _review(screen, now),
         "archive": _archive(screen),

@@ -10,7 +10,7 @@ from o10.access.checks import can
 from o10.access.keys import Caller
 from o10.access.roles import Action
 from o10.kernel import figures, ids
-from o10.kernel.pageview import Link
+from o10.kernel.pageview import FORMATS, Link
 from policies import facade
 from policies.web.kill_form import Typed
 from policies.web.shown_envelope_change import Problem
@@ -61,6 +61,7 @@ def show_list(
         ],
         "may_change": may_change,
         "use_case": use_case,
+        "export_links": export_links("/policies/kill-criteria"),
         "live_url": reverse("kill-criteria") + (f"?use_case={use_case}" if use_case else ""),
     }
 
@@ -168,6 +169,11 @@ def approval_url(approval: str) -> str:
         return str(reverse("approval", args=[approval]))
     except NoReverseMatch:
         return ""
+
+
+def export_links(path: str) -> tuple[Link, ...]:
+    """Where can the rows of this page be had as a file?"""
+    return tuple(Link(form.upper(), f"{path}.{form}") for form in FORMATS)
 
 
 def no_data(metric: str) -> str:

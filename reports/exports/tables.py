@@ -30,6 +30,13 @@ from reports.exports.close_tables import (
     month_table,
     reject_table,
 )
+from reports.exports.control_tables import (
+    alert_table,
+    change_table,
+    criterion_table,
+    history_table,
+)
+from reports.exports.control_tables import rule_table as rule_table_of_alerts
 from reports.exports.cost_tables import (
     amount_table,
     case_table,
@@ -372,11 +379,20 @@ OWN_EXPORTS: Final[Mapping[str, ForCaller]] = MappingProxyType(
         "approvals/raised": raised_table,
         "approvals/open": others_table,
         "approvals/done": done_table,
+        "policies/kill-criteria": criterion_table,
+        "alerts": alert_table,
+        "alerts/rules": rule_table_of_alerts,
+        "alerts/changes": change_table,
     }
 )
 """Path of a screen that is another one for everybody to how it leaves; readers of spend may."""
 
 EXPORTS_OF_ONE: Final[Mapping[str, Callable[[str, datetime], Table]]] = MappingProxyType(
-    {"imports": reject_table, "invoices": invoice_table, "close": close_table}
+    {
+        "imports": reject_table,
+        "invoices": invoice_table,
+        "close": close_table,
+        "policies/kill-criteria": history_table,
+    }
 )
 """Path before the id of one thing to how its page leaves as a file; whoever reads spend may."""

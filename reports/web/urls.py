@@ -89,13 +89,15 @@ urlpatterns = [
         r"^(?P<screen>use-cases|cost|cost/use-cases|cost/amounts|cost/rules|cost/drivers|cost/outcomes"
         r"|cost/outcomes/values|envelopes|ledger|policies/decisions"
         r"|prices|prices/quarantine|prices/proposals|fx-rates|commitments"
-        r"|imports|imports/bills|close|approvals|approvals/raised|approvals/open|approvals/done)"
+        r"|imports|imports/bills|close|approvals|approvals/raised|approvals/open|approvals/done"
+        r"|policies/kill-criteria|alerts|alerts/rules|alerts/changes)"
         r"\.(?P<form>csv|xlsx|json)$",
         export,
         name="export",
     ),
     re_path(
-        r"^(?P<screen>imports|invoices|close)/(?P<public>[^/]+)\.(?P<form>csv|xlsx|json)$",
+        r"^(?P<screen>imports|invoices|close|policies/kill-criteria)/(?P<public>[^/]+)"
+        r"\.(?P<form>csv|xlsx|json)$",
         export_one,
         name="export-one",
     ),

@@ -136,6 +136,19 @@ def test_p05_traffic_without_a_price_is_one_alert(demo):
     assert alert.severity == "critical"
 
 
+def test_a_model_that_served_without_a_price_is_one_alert(demo):
+    make_tree()
+    for number in range(3):
+        pay(ask(request_id=f"s{number}"), model="nobody/knows")
+    pay(ask(request_id="own"))
+    pay(ask(request_id="silent"), usage=None)
+    policies.evaluate_alerts(now=NOW + timedelta(seconds=5))
+    policies.evaluate_alerts(now=NOW + timedelta(seconds=20))
+    (alert,) = Alert.objects.filter(kind="unpriced_traffic")
+    assert (alert.evidence["model"], alert.evidence["served"]) == ("nobody/knows", 3)
+    assert alert.evidence["use_case"] == "support"
+
+
 def test_a_forgotten_hold_is_told_and_resolves_when_it_is_gone(demo):
     make_tree()
     ask()

@@ -137,6 +137,7 @@ _options: dict[str, object] = {
 if settings.CELERY_BROKER_URL.startswith("filesystem:"):
     folder = settings.CELERY_BROKER_DIRECTORY
     folder.mkdir(parents=True, exist_ok=True)
+    _options["broker_transport"] = "o10.file_broker:Transport"
     _options["broker_transport_options"] = {
         "data_folder_in": str(folder),
         "data_folder_out": str(folder),

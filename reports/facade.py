@@ -93,7 +93,7 @@ from reports.operations.cost_changes import (
     propose_cost_change,
     register_cost_changes,
 )
-from reports.operations.count_costs import count_costs, recount_costs
+from reports.operations.count_costs import Recounted, count_costs, recount_costs
 from reports.operations.record_drivers import VolumeDraft, VolumeResult, record_drivers
 from reports.operations.record_outcomes import (
     OutcomeDraft,
@@ -302,6 +302,7 @@ __all__ = [
     "count_costs",
     "plan_allocation",
     "record_outcomes",
+    "Recounted",
     "recount_costs",
     "run_allocation",
     "set_component_amounts",

@@ -52,11 +52,6 @@ class Drawdown:
         """How many tokens of the capacity were not drawn?"""
         return self.capacity - self.used
 
-    @property
-    def used_ppm(self) -> int:
-        """Which share of the capacity was drawn? Parts per million."""
-        return half_even(self.used * PPM, self.capacity) if self.capacity else 0
-
 
 @dataclass(frozen=True, slots=True)
 class Split:

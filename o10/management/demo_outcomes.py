@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from o10.access.keys import Caller
 from o10.kernel.money import NANOS_PER_UNIT
 from o10.management import demo_company as company
+from o10.management import demo_drivers as drivers
 from reports import facade as reports
 
 MONTHS = 6
@@ -71,7 +72,7 @@ OWN: Mapping[str, Mapping[str, int]] = {
         "agent-collections": 2_000,
     }
 }
-NONE = ("hardware", "hardware_waste", "hedges", "fallbacks", "classifier", "shadow")
+NONE = ("hedges", "fallbacks", "classifier", "shadow")
 RULES: tuple[tuple[str, str, Mapping[str, str], str], ...] = (
     ("observability", "by_tokens", {}, "storage grows with what is logged"),
     ("gateway", "by_direct_cost", {}, "the reseller charges a share of spend"),
@@ -179,12 +180,13 @@ def approve_rules(*, maker: Caller, checker: Caller, until: date, now: datetime)
         "now": now,
     }
     first = months(until)[0]
-    for component, method, weights, reason in RULES:
+    rules = [(*rule[:2], {"weights": rule[2]}, rule[3]) for rule in RULES]
+    for component, method, beside, reason in (*rules, *drivers.RULES):
         reports.apply_allocation_rule(
             change={
                 "component": component,
                 "method": method,
-                "weights": weights,
+                **beside,
                 "from": f"{first:%Y-%m}",
                 "reason": reason,
             },

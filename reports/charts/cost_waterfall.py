@@ -9,6 +9,7 @@ from o10.kernel.figures import money
 from o10.kernel.money import Nanos
 from reports.charts.axes import drawn, drawn_all, ticks
 
+LINE_MOST = 12
 Step = tuple[str, Nanos, str]
 """Label, amount in nanos, address of what is behind it."""
 
@@ -17,7 +18,8 @@ def draw_cost_waterfall(
     steps: Sequence[Step], *, total: Nanos, currency: str
 ) -> dict[str, Any]:
     """Which figure shows these steps? The last bar is the total; a credit steps down."""
-    labels = [label for label, _, _ in steps]
+    names = [label for label, _, _ in steps]
+    labels = [_wrapped(name) for name in names]
     bases: list[Nanos] = []
     running = 0
     for _, nanos, _ in steps:
@@ -43,7 +45,7 @@ def draw_cost_waterfall(
                 text=[*texts, money(total, currency).text],
                 textposition="outside",
                 hovertext=[
-                    *(f"{label}: {text}" for label, text in zip(labels, texts, strict=True)),
+                    *(f"{label}: {text}" for label, text in zip(names, texts, strict=True)),
                     f"Fully loaded: {money(total, currency).text}",
                 ],
                 hoverinfo="text",
@@ -51,7 +53,7 @@ def draw_cost_waterfall(
             )
         ],
         layout={
-            "xaxis": {"type": "category", "showgrid": False, "tickangle": 0},
+            "xaxis": {"type": "category", "showgrid": False, "automargin": True},
             "yaxis": {
                 "range": [0, drawn(max(top, 1)) * 115 // 100],
                 "tickvals": tick_at,
@@ -62,3 +64,14 @@ def draw_cost_waterfall(
     found = figure.to_plotly_json()
     found["layout"].pop("template", None)
     return dict(found)
+
+
+def _wrapped(name: str) -> str:
+    """One word a line, short ones together: bars stand close."""
+    lines: list[str] = []
+    for word in name.split():
+        if lines and len(lines[-1]) + len(word) < LINE_MOST:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "<br>".join(lines)

@@ -60,4 +60,4 @@ def drivers_headline(found: Sequence[DriverCost], *, period: str, currency: str)
 
 
 def _one(driver: str) -> str:
-    return f"for one of {driver}"
+    return f"for one of {driver.replace('_', ' ')}"

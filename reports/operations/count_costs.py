@@ -7,6 +7,7 @@ It may be killed at any time and run twice at once: the second waits and finds n
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 from uuid import UUID
@@ -42,15 +43,43 @@ def count_costs(*, now: datetime, batches: int = 50) -> int:
     return reached
 
 
-def recount_costs(*, now: datetime) -> int:
-    """Up to which position are costs counted, from the first entry on? Rebuilds the caches."""
+@dataclass(frozen=True, slots=True)
+class Recounted:
+    """Up to which position was counted anew, and which components had other sums before?"""
+
+    seq: int
+    changed: tuple[str, ...]
+
+
+def recount_costs(*, now: datetime) -> Recounted:
+    """What do all entries add up to, from the first on? Rebuilds the caches.
+
+    What was counted before is counted up to the head first, so that both say the same.
+    Locks: as `count_costs`; pages show less until it is through.
+    """
+    count_costs(now=now, batches=1_000_000)
+    before = _sums()
     with transaction.atomic():
         _lock(ledger.COMPANY_LEDGER)
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM reports_cost_cell")
             cursor.execute("DELETE FROM reports_run_cost")
             cursor.execute("UPDATE reports_cost_count SET seq = 0")
-    return count_costs(now=now, batches=1_000_000)
+    reached = count_costs(now=now, batches=1_000_000)
+    after = _sums()
+    differing = {
+        key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
+    }
+    return Recounted(reached, tuple(sorted(differing)))
+
+
+def _sums() -> dict[str, tuple[int, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT component, sum(amount_nanos)::bigint, sum(calls)::bigint,"
+            " sum(tokens)::bigint FROM reports_cost_cell GROUP BY 1"
+        )
+        return {row[0]: tuple(row[1:]) for row in cursor.fetchall()}
 
 
 def _one_batch(company: ledger.LedgerRow, *, head: int, now: datetime) -> int:

@@ -19,7 +19,7 @@ from reports.queries.cost_cells import read_counted
 from reports.queries.driver_volumes import VolumeRow, newest_volumes, volume_row
 from reports.queries.outcome_list import Slugs
 
-ROWS_SHOWN = 100
+ROWS_SHOWN = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

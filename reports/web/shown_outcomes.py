@@ -88,6 +88,7 @@ def unit_block(
         [(line_of.name, line_of.slug, course, envelope)], caller=caller, currency=currency
     )
     return {
+        "running": course.judged is None or month > course.judged.month,
         "levers": failing[0]["levers"] if failing and not frozen else (),
         "target": target_text(line, currency) if line else "",
         "verdict": _verdict(course),
@@ -109,31 +110,36 @@ def unit_block(
 
 
 def unit_kpi(
-    course: facade.UnitCourse | None,
-    line: facade.UnitLine | None,
-    *,
-    currency: str,
-    verdict: bool = False,
+    course: facade.UnitCourse | None, month: date, *, currency: str, verdict: bool = False
 ) -> shown.Kpi | None:
-    """Which tile tells the cost of an outcome, and how far it moved in a month? None = none."""
-    if course is None or line is None or line.cost.per_outcome is None:
+    """Which tile tells the cost of an outcome, and how far it moved in a month? None = none.
+
+    Shared costs of a month come at its end: of a running one the month before is told.
+    """
+    if course is None:
         return None
-    before = next((each for each in reversed(course.lines) if each.month < line.month), None)
+    told = [each for each in course.lines if each.month <= month]
+    if course.judged is not None:
+        told = [each for each in told if each.month <= course.judged.month]
+    line = told[-1] if told else None
+    if line is None or line.cost.per_outcome is None:
+        return None
+    before = told[-2] if len(told) > 1 else None
     known = before is not None and before.cost.per_outcome is not None
     said = f"{course.verdict.value}; " if verdict else ""
     return shown.Kpi(
-        label=f"Cost per {line.kind.replace('_', ' ')}",
+        label=f"Cost per {line.kind.replace('_', ' ')}, {line.month:%b}",
         value=figures.unit_cost(line.cost.per_outcome, currency),
-        delta=_moved(line, before, currency) if before and known else None,
+        delta=_moved(line, before) if before and known else None,
         note=f"{said}Δ{before.month:%b}" if before and known else f"{said}no month before",
         tone="adverse" if course.verdict is facade.Verdict.FAILS else "",
         href=reverse("cost-outcomes"),
-        spark=tuple(each.cost.per_outcome for each in course.lines[-12:]),
+        spark=tuple(each.cost.per_outcome for each in told[-12:]),
         spark_label="Cost per outcome by month",
     )
 
 
-def _moved(line: facade.UnitLine, before: facade.UnitLine, currency: str) -> shown.Delta:
+def _moved(line: facade.UnitLine, before: facade.UnitLine) -> shown.Delta:
     """How far from the month before, in the colours of cost?"""
     new, base = line.cost.per_outcome or 0, before.cost.per_outcome or 0
     share = figures.percent(part=new - base, whole=base, sign=figures.Sign.ALWAYS)

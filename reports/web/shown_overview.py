@@ -170,13 +170,12 @@ def _kpis(page: facade.Overview) -> list[shown.Kpi]:
 
 def _unit_kpi(table: facade.UseCaseTable) -> shown.Kpi | None:
     """Cost per outcome of the use case that costs most and tells its outcomes."""
-    told = [
-        line for line in table.lines if line.unit and line.unit.cost.per_outcome is not None
-    ]
-    if not told:
-        return None
-    dearest = max(told, key=lambda line: line.unit.cost.spent if line.unit else 0)
-    return unit_kpi(dearest.units, dearest.unit, currency=table.currency)
+    month = table.period.month_starts[-1]
+    dearest = sorted(
+        (line for line in table.lines if line.units is not None), key=lambda line: -line.spent
+    )
+    tiles = (unit_kpi(line.units, month, currency=table.currency) for line in dearest)
+    return next((tile for tile in tiles if tile is not None), None)
 
 
 def _units(page: facade.Overview, caller: Caller) -> dict[str, Any] | None:

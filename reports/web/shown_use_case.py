@@ -135,7 +135,7 @@ def _kpis(page: facade.UseCasePage) -> list[shown.Kpi]:
                 href=reverse("envelope", args=[binding.public]),
             )
         )
-    unit = unit_kpi(line.units, line.unit, currency=currency, verdict=True)
+    unit = unit_kpi(line.units, table.period.month_starts[-1], currency=currency, verdict=True)
     kpis += [
         *((unit,) if unit else ()),
         shown.Kpi(

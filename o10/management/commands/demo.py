@@ -19,6 +19,7 @@ from o10.access.roles import Role
 from o10.kernel import clock
 from o10.kernel.money import NANOS_PER_UNIT, Money
 from o10.management import demo_company as company
+from o10.management import demo_drivers as drivers
 from o10.management import demo_outcomes as outcomes
 from o10.management import installation
 from o10.management.commands.found_company import found_ledger
@@ -314,6 +315,9 @@ def _outcomes(callers: dict[Role, Caller], router: Caller, *, until: date, seed:
     for first in range(0, len(drafts), BATCH):
         reports.record_outcomes(drafts=drafts[first : first + BATCH], actor=router, now=now)
     outcomes.state_costs(finance=maker, until=until, now=now)
+    told = outcomes.months(until)
+    drivers.tell_volumes(finance=maker, months=told, until=until, now=now, seed=seed)
+    drivers.state_rig(finance=maker, months=told, now=now)
     outcomes.approve_rules(maker=maker, checker=checker, until=until, now=now)
     outcomes.ask_value(maker=maker, now=now, until=until)
     seal_history(now=now)

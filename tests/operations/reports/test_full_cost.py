@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 import psycopg
 import pytest
+from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.utils import DatabaseError
 
@@ -191,7 +192,23 @@ def test_counting_twice_or_anew_changes_nothing(company):
     cells = read_counted(first=OCTOBER, after=NOVEMBER).cells
     company.count()
     assert read_counted(first=OCTOBER, after=NOVEMBER).cells == cells
-    reports.recount_costs(now=NOW)
+    seq = company.count()
+    assert reports.recount_costs(now=NOW) == reports.Recounted(seq, ())
+    assert read_counted(first=OCTOBER, after=NOVEMBER).cells == cells
+
+
+def test_the_command_counts_anew_and_names_what_was_wrong(company, capsys):
+    company.use("one")
+    company.count()
+    cells = read_counted(first=OCTOBER, after=NOVEMBER).cells
+    call_command("recount_costs")
+    assert "the sums stood as they are" in capsys.readouterr().out
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE reports_cost_cell SET amount_nanos = amount_nanos + 1")
+    with pytest.raises(SystemExit) as caught:
+        call_command("recount_costs")
+    assert caught.value.code == 1
+    assert "put right: direct" in capsys.readouterr().out
     assert read_counted(first=OCTOBER, after=NOVEMBER).cells == cells
 
 

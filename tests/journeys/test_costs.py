@@ -17,7 +17,13 @@ from tests.web.reports.pages_company import NOW, seal_all
 
 pytestmark = pytest.mark.browser
 
-SCREENS = ["/cost/?p=2026-10", "/cost/outcomes/?p=2026-10"]
+SCREENS = [
+    "/cost/?p=2026-10",
+    "/cost/outcomes/?p=2026-10",
+    "/cost/drivers/?p=2026-10",
+    "/cost/drivers/?p=2025-01",
+]
+LONG = "a source whose name is very long because nobody ever stops typing " * 3
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +58,10 @@ def counted(site, django_db_blocker):
 
 @pytest.mark.parametrize("screen", SCREENS)
 def test_a_screen_is_accessible_narrow_and_alone(site, counted, visit, screen):
+    """With every form open: what is folded away is judged too."""
     page = visit(screen, color_scheme="light")
+    for summary in page.locator("main details > summary.btn").all():
+        summary.click()
     assert axe_findings(page) == []
     page.emulate_media(color_scheme="dark")
     assert axe_findings(page) == []
@@ -81,12 +90,14 @@ def test_a_cost_is_stated_shared_out_by_two_people_and_booked(
 ):
     page = visit("/cost/?p=2026-10")
     page.wait_for_selector("[data-chart=waterfall] .bars path", state="attached")
+    page.get_by_text("Enter an amount…").click()
     page.select_option("#a-component", "observability")
     page.fill("#a-amount", "1200")
     page.fill("#a-source", "bill 7 of the log service")
     page.get_by_role("button", name="Enter amount").dblclick()
     page.wait_for_selector("text=Entered; an allocation books it.")
     assert page.locator("#amounts tbody tr").count() == 1
+    page.get_by_text("Ask for a rule…").click()
     page.select_option("#r-component", "observability")
     page.select_option("#r-method", "by_calls")
     page.fill("#r-from", "2026-10")
@@ -113,6 +124,7 @@ def test_a_value_is_asked_for_and_the_use_case_shows_its_margin(
     site, counted, visit, django_db_blocker
 ):
     page = visit("/cost/outcomes/?p=2026-10")
+    page.get_by_text("Ask for a value…").click()
     page.select_option("#v-use-case", "support-assistant")
     page.fill("#v-type", "ticket")
     page.fill("#v-value", "2.00")
@@ -132,9 +144,65 @@ def test_a_value_is_asked_for_and_the_use_case_shows_its_margin(
 
 def test_forms_work_without_script_and_keep_what_was_typed(site, counted, visit):
     page = visit("/cost/?p=2026-10", java_script_enabled=False)
+    page.get_by_text("Enter an amount…").click()
     page.fill("#a-amount", "12,5x")
     page.fill("#a-source", "typed without script")
     page.get_by_role("button", name="Enter amount").click()
     page.locator("main").get_by_text("Nothing was entered.").wait_for()
     assert page.input_value("#a-source") == "typed without script"
     assert page.input_value("#a-amount") == "12,5x"
+
+
+def test_volumes_and_a_machine_share_out_a_cost_and_the_number_leads_to_entries(
+    site, counted, visit, django_db_blocker
+):
+    page = visit("/cost/drivers/?p=2026-10")
+    page.fill("#d-lines", "support-assistant,tickets,2026-10,300\nsandbox,tickets,2026-10,x")
+    page.get_by_role("button", name="Enter volumes").click()
+    page.locator("main").get_by_text("Nothing was entered.").wait_for()
+    assert axe_findings(page) == []
+    rows = "support-assistant,tickets,2026-10,300\nsandbox,tickets,2026-10,100"
+    page.fill("#d-lines", rows)
+    page.get_by_role("button", name="Enter volumes").dblclick()
+    page.wait_for_selector("text=2 volumes entered.")
+    page.goto(f"{site.url}/cost/?p=2026-10")
+    page.get_by_text("Enter a machine…").click()
+    for field, value in {
+        "name": "rig",
+        "purchase": "90000",
+        "residual": "10000",
+        "life": "40000",
+        "planned": "80",
+        "power": "0.70",
+        "hours": "730",
+        "used": "438",
+        "source": LONG[:200],
+    }.items():
+        page.fill(f"#m-{field}", value)
+    page.get_by_role("button", name="Enter machine").click()
+    page.wait_for_selector("text=$1,402 used, $467 waste")
+    page.get_by_text("Ask for a rule…").click()
+    page.select_option("#r-component", "hardware")
+    page.select_option("#r-method", "by_driver")
+    page.select_option("#r-driver", "tickets")
+    page.fill("#r-from", "2026-10")
+    page.fill("#r-reason", "tickets keep it busy")
+    page.get_by_role("button", name="Ask for this rule").click()
+    page.wait_for_selector("text=It waits for controller.")
+    approve_all(django_db_blocker)
+    page.goto(f"{site.url}/cost/?p=2026-10")
+    page.fill("#run-reason", "end of October")
+    page.locator("#allocation").get_by_role("button").click()
+    page.wait_for_selector("text=It waits for controller.")
+    approve_all(django_db_blocker)
+    counted()
+    page.goto(f"{site.url}/cost/?p=2026-10")
+    page.set_viewport_size({"width": 390, "height": 900})
+    wait_until(page, "() => document.documentElement.scrollWidth <= 390", timeout=5_000)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    row = page.locator("#components tbody tr", has_text="Owned hardware").first
+    row.get_by_role("link").click()
+    page.wait_for_selector("text=2 entries match and add up to $1,401.6")
+    page.goto(f"{site.url}/cost/drivers/?p=2026-10")
+    assert page.locator("#units tbody tr").count() == 2
+    assert [each for each in page.errors if "422" not in each] == []

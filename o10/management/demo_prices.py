@@ -29,6 +29,9 @@ HOURLY_RATE: Final = 4_000_000_000
 OWNER: Final = "policy-search"
 DRAWN_BY: Final = (("policy-search", 3_400_000), ("support-assistant", 1_300_000))
 """Tokens an hour on average."""
+PEAK: Final = 4
+PEAK_AT: Final = (2, 14)
+"""Weekday and hour of the weekly rebuild of the search index."""
 RATES: Final = ((100, "1.0712"), (70, "1.0835"), (40, "1.0798"), (10, "1.0861"), (2, "1.0884"))
 """Days ago, dollars for a euro."""
 MOVED: Final = {
@@ -161,7 +164,10 @@ def _usage(*, start: datetime, until: date, seed: int) -> list[UsageRecord]:
         curve = 1 + 0.7 * math.sin((at.hour - 8) / 24 * 2 * math.pi)
         for slug, mean in DRAWN_BY:
             draw = random.Random(f"{seed}/ptu/{slug}/{hour}")  # noqa: S311 - reproducible
-            tokens = max(1_000, round(mean * quiet * curve * draw.lognormvariate(0, 0.12)))
+            # Once a week everything is indexed anew within an hour: more than it holds.
+            peak = PEAK if (slug, at.weekday(), at.hour) == (OWNER, *PEAK_AT) else 1
+            spread = draw.lognormvariate(0, 0.12)
+            tokens = max(1_000, round(mean * quiet * curve * peak * spread))
             inputs = tokens * 95 // 100
             records.append(_record(f"{slug}/{hour}", at, slug, inputs, tokens - inputs))
     return records

@@ -156,6 +156,7 @@ def problem_of(failure: O10Error) -> Problem:
         "rates first.",
         "idempotency_mismatch": "This form was already sent with another content. The first "
         "one holds; start again from this page.",
+        "conflict": "Somebody decided this before. Load the page again to see what holds.",
         "not_found": "What the form names is not there (any more).",
         "validation_failed": "A price of 0 is free only on purpose: say that it is free by "
         "policy.",

@@ -302,11 +302,12 @@ def _facts(
             "text": f"{figures.count(terms.unit_tokens).text} tokens",
         },
         {
-            "term": "Runs, up for renewal at the end",
+            "term": "Runs",
             "text": f"{figures.day(terms.start_at.date()).text} to "
             f"{figures.day(terms.end_at.date()).text}",
             "sub": terms.term,
         },
+        {"term": "Renewal date", "text": figures.day(terms.end_at.date())},
         {
             "term": "Notice by",
             "text": notice,

@@ -129,6 +129,21 @@ def test_proposals_and_quarantine_are_read_by_everybody_and_asked_for_by_finance
     rows = finops.get("price-quarantine").json()["items"]
     assert all(row["doubts"] for row in rows)
     assert finops.post("price-quarantine/x:release", {"reason": "r"}).status_code == 404
+    assert finops.post("price-quarantine/x:dismiss", {"reason": "r"}).status_code == 404
+    assert problem(finops.get("price-quarantine", {"state": "all"}))["code"] == (
+        "validation_failed"
+    )
+    assert rows, "the installed catalogue has rows that are not believed"
+    path = f"price-quarantine/{rows[0]['id']}:dismiss"
+    assert script(Role.AUDITOR).post(path, {"reason": "x"}).status_code == 403
+    assert finops.post(path, {}).status_code == 422
+    done = finops.post(path, {"reason": "Not a model we buy"})
+    assert (done.status_code, done.json()["state"]) == (200, "dismissed")
+    assert finops.post(path, {"reason": "Not a model we buy"}).json() == done.json()
+    assert problem(finops.post(path, {"reason": "Another"}))["code"] == "conflict"
+    decided = finops.get("price-quarantine", {"state": "dismissed"}).json()["items"]
+    assert [row["id"] for row in decided] == [rows[0]["id"]]
+    assert decided[0]["dismissed_by"]
     assert script(Role.AUDITOR).get("prices").status_code == 200
     assert script(Role.AUDITOR).post("prices", PRICE).status_code == 403
     assert finops.post("price-proposals", {"catalogue": "other"}).status_code == 422
@@ -166,6 +181,11 @@ def test_a_commitment_is_agreed_booked_and_read_with_its_waste(finops):
     assert one["hour_left"] == one["hour_capacity"] == 2_000_000
     assert one["routing_price"]["amount_nanos"] == "0"
     assert one["waste"]["amount_nanos"] == one["charge"]["amount_nanos"]
+    assert one["beyond_cost"]["amount_nanos"] == "0" and not one["beyond_unpriced_tokens"]
+    term = one["term"]
+    assert int(term["cap"]["amount_nanos"]) == sum(
+        int(term[part]["amount_nanos"]) for part in ("spent", "left")
+    )
     assert len(one["days"]) > 1
     assert finops.get("commitments").json()["items"][0]["id"] == public
     newer = finops.post(f"commitments/{public}", TERMS | {"units": 1, "start": "2026-11-19"})

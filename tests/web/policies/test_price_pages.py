@@ -185,15 +185,34 @@ def test_a_refresh_shows_its_effect_and_what_is_listed_apart(company, browser):
         {"row": str(row.id), "reason": "mail of the vendor", "key": "release-1"},
     )
     assert sent.status_code == 302
+    third = next((each for each in facade.list_quarantine() if each.slug != other), None)
+    if third is not None:
+        no = {"row": str(third.id), "do": "dismiss", "reason": " "}
+        assert browser.post("/prices/quarantine/", no).status_code == 422
+        no["reason"] = "A test row"
+        sent = browser.post("/prices/quarantine/", no, follow=True)
+        assert "Decided by people" in text_of(sent) and "A test row" in text_of(sent)
+        no["reason"] = "Another word"
+        assert "Another word" not in text_of(browser.post("/prices/quarantine/", no))
     agree(company)
     assert "applied" in text_of(browser.get("/prices/proposals/")).lower()
     assert browser.get("/prices/proposals/ppr_none/").status_code == 404
     assert browser.get("/prices/offers/no/such/").status_code == 404
-    assert (
-        "says what the price book says"
-        in text_of(browser.post("/prices/proposals/", {}, follow=True))
-        or facade.list_proposals()
-    )
+    looked = text_of(browser.post("/prices/proposals/", {}, follow=True))
+    # The installed edition is older than the one just applied: it asks to go back.
+    assert "Asked for" in looked or "Confirmed" in looked
+
+
+def test_a_look_that_finds_nothing_new_is_told_with_who_and_what_was_read(company, browser):
+    answer = text_of(browser.post("/prices/proposals/", {}, follow=True))
+    found = facade.last_confirmation()
+    if found is None:
+        # The page company was left with other prices: then the look proposes.
+        assert "Asked for" in answer
+        return
+    assert "Confirmed: genai-prices" in answer
+    assert f"{found.unchanged:,} offers the same" in answer
+    assert "confirmed unchanged" in text_of(browser.get("/prices/"))
 
 
 def test_rates_are_entered_by_form_and_paste_and_bad_rows_are_named(browser):

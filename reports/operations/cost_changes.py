@@ -16,14 +16,12 @@ from o10.kernel.money import Nanos, amount_text
 from policies import facade as policies
 from reports.core.cost_components import ABOUT, Component
 from reports.operations.apply_cost_rules import (
-    RuleDraft,
     apply_allocation_rule,
     apply_outcome_value,
-    parse_rule,
-    parse_value,
     rule_base,
     value_base,
 )
+from reports.operations.cost_drafts import RuleDraft, parse_rule, parse_value
 from reports.operations.run_allocation import run_allocation
 from reports.queries.allocations import AllocationPlan, plan_allocation
 from reports.queries.components import rules_in_force

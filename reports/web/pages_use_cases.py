@@ -44,7 +44,5 @@ def use_case(request: HttpRequest, slug: str, *, caller: Caller, now: datetime) 
         request,
         template="reports/use_case.html",
         part="reports/_use_case.html",
-        context=show_use_case(
-            page=found, view=view, caller=caller, notices=parsed.messages
-        ),
+        context=show_use_case(page=found, view=view, caller=caller, notices=parsed.messages),
     )

@@ -21,9 +21,8 @@ class Channel(filesystem.Channel):
 
     def _put(self, queue: str, payload: Mapping[str, Any], **_: Any) -> None:
         # In the order of their names messages are taken, as kombu names them.
-        file = (
-            Path(self.data_folder_out) / f"{round(monotonic() * 1_000)}_{uuid4()}.{queue}.msg"
-        )
+        name = f"{round(monotonic() * 1_000)}_{uuid4()}.{queue}.msg"
+        file = Path(self.data_folder_out) / name
         os.replace(_written(file.parent, dumps(payload)), file)
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:

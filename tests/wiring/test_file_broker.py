@@ -1,5 +1,6 @@
 """Does a job that waits in a file appear whole, however many write and read at once?"""
 
+import contextlib
 import threading
 import time
 from queue import Empty
@@ -50,13 +51,13 @@ def _read_while_written(folder, transport):
             target=lambda: [inn._put("jobs", {"n": n, "t": LONG}) for n in range(MESSAGES)]
         )
         sent.start()
-        found = []
-        while sent.is_alive() or len(found) < MESSAGES:
-            try:
-                found.append(out._get("jobs")["n"])
-            except Empty:
-                if not sent.is_alive() and len(found) < MESSAGES:
-                    break
+        found, ended = [], False
+        while not ended:
+            # Asked before the look: what is written by then is seen by it.
+            ended = not sent.is_alive()
+            with contextlib.suppress(Empty):
+                while True:
+                    found.append(out._get("jobs")["n"])
         sent.join()
         return found
 

@@ -10,6 +10,7 @@ from reports.web.api_costs import (
 )
 from reports.web.api_drivers import Drivers
 from reports.web.api_exports import export, export_one
+from reports.web.api_full_costs import Costs, DriverCosts, UnitCosts
 from reports.web.api_hardware import Hardware
 from reports.web.api_imports import ConfirmImport, Imports, OneImport
 from reports.web.api_invoices import BookInvoice, Invoices, OneInvoice
@@ -78,6 +79,9 @@ urlpatterns = [
     path("api/v1/periods", Periods.as_view(), name="api-periods"),
     path("api/v1/periods/<str:period>:close", ClosePeriod.as_view(), name="api-period-close"),
     path("api/v1/periods/<str:period>", OnePeriod.as_view(), name="api-period"),
+    path("api/v1/costs", Costs.as_view(), name="api-costs"),
+    path("api/v1/unit-costs", UnitCosts.as_view(), name="api-unit-costs"),
+    path("api/v1/driver-costs", DriverCosts.as_view(), name="api-driver-costs"),
     path("api/v1/hardware", Hardware.as_view(), name="api-hardware"),
     path("api/v1/drivers", Drivers.as_view(), name="api-drivers"),
     path("api/v1/outcomes", Outcomes.as_view(), name="api-outcomes"),
@@ -88,7 +92,7 @@ urlpatterns = [
     re_path(
         r"^(?P<screen>use-cases|cost|cost/use-cases|cost/amounts|cost/rules|cost/drivers|cost/outcomes"
         r"|cost/outcomes/values|envelopes|ledger|policies/decisions"
-        r"|prices|prices/quarantine|prices/proposals|fx-rates|commitments"
+        r"|prices|prices/quarantine|prices/proposals|prices/revaluations|fx-rates|commitments"
         r"|imports|imports/bills|close|approvals|approvals/raised|approvals/open|approvals/done"
         r"|policies/kill-criteria|alerts|alerts/rules|alerts/changes)"
         r"\.(?P<form>csv|xlsx|json)$",

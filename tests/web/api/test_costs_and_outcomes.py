@@ -243,3 +243,24 @@ def test_owned_machines_are_stated_and_listed(script):
     assert wrong.status_code == 422
     assert problem(wrong)["errors"][0]["field"] == "/machines/0/used_hours"
     assert script(Role.VIEWER).post("hardware", body).status_code == 403
+
+
+def test_the_figures_of_the_pages_are_read_with_their_position(script):
+    finops = script(Role.FINOPS)
+    costs = finops.get("costs", {"p": "2026-10"}).json()
+    assert len(costs["components"]) == 17
+    total = sum(int(item["fully_loaded"]["amount_nanos"]) for item in costs["items"])
+    assert total == int(costs["fully_loaded"]["amount_nanos"])
+    units = finops.get("unit-costs", {"p": "2026-10"}).json()
+    assert units["headline"]
+    assert units["as_of"]["ledger_seq"] >= 0
+    finops.post("drivers", {**VOLUME, "driver": "seats"})
+    drivers = finops.get("driver-costs", {"p": "2026-10"}).json()
+    told = {(item["use_case"], item["driver"]): item["volume"] for item in drivers["items"]}
+    assert told["support-assistant", "seats"] == 9
+    narrow = script(use_cases=("contract-review",)).get("costs").json()
+    assert (narrow["fully_loaded"], narrow["components"]) == (None, [])
+    for query in ({"p": "soon"}, {"as_of": "x"}, {"as_of": "999999999"}, {"q": "1"}):
+        answer = finops.get("costs", query)
+        assert answer.status_code == 422, query
+        problem(answer)

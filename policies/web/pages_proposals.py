@@ -112,6 +112,7 @@ def revaluations(request: HttpRequest, *, caller: Caller, now: datetime) -> Http
             problem=problem,
             caller=caller,
             now=now,
+            view=PageView(request.path, ViewQuery(), NO_FILTERS),
         ),
         status=problem.status if problem else 200,
     )

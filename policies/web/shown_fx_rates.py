@@ -31,7 +31,8 @@ def show_fx_rates(
     currency = facade.organisation().currency
     newest = [line for line in lines if line.newest]
     stale = [line.currency for line in newest if line.stale]
-    headline = f"{len(newest)} currencies have a dated rate in {currency}"
+    several = "currency has" if len(newest) == 1 else "currencies have"
+    headline = f"{len(newest)} {several} a dated rate in {currency}"
     if not newest:
         headline = f"Everything is priced in {currency}: no other currency has a rate."
     elif stale:

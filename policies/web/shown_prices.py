@@ -202,7 +202,7 @@ def price_row(line: facade.PriceLine, currency: str) -> dict[str, Any]:
             }
             for meter in SHOWN_METERS
         ],
-        "valid_from": figures.day(line.valid_from.date() if line.valid_from else None),
+        "valid_from": _since(line.valid_from),
         "valid_to": figures.day(line.valid_to.date()) if line.valid_to else "open",
         "fx": f"{line.currency} at {line.fx_rate} of {line.fx_date}" if line.fx_rate else "",
         "free": line.free,
@@ -369,6 +369,13 @@ def pending_rows(pending: Sequence[Any]) -> list[dict[str, Any]]:
 def offer_url(slug: str) -> str:
     """Where does one offer's price history stand?"""
     return reverse("price", args=[slug])
+
+
+def _since(start: datetime | None) -> figures.Figure:
+    """Prices the catalogue gives no start for hold from 2000 on: nobody's date."""
+    if start is not None and start.year <= 2000:
+        return figures.Figure("always")
+    return figures.day(start.date() if start else None)
 
 
 def _span(start: datetime | None, end: datetime | None) -> str:

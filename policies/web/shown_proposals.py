@@ -198,6 +198,7 @@ def show_revaluations(
     problem: Problem | None,
     caller: Caller,
     now: datetime,
+    view: PageView,
 ) -> dict[str, Any]:
     """Which context has the page of months as booked and as revalued?"""
     currency = facade.organisation().currency
@@ -222,6 +223,7 @@ def show_revaluations(
         "values": typed.values,
         "first_day": typed.get("start") or (now - timedelta(days=30)).date().isoformat(),
         "last_day": typed.get("end") or now.date().isoformat(),
+        "export_links": view.exports(),
         "months": [
             {
                 "month": f"{each.month:%B %Y}",

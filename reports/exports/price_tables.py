@@ -131,6 +131,26 @@ def proposal_table(query: ViewQuery, now: datetime) -> Table:
     return _table("price-proposals", "Price proposals", columns, rows)
 
 
+def revaluation_table(query: ViewQuery, now: datetime) -> Table:
+    """What did each month cost as booked, and as revalued since?"""
+    columns = (
+        TableColumn("month", "Month", Kind.DAY),
+        TableColumn("booked", "As booked", Kind.MONEY),
+        TableColumn("revaluation", "Revaluation", Kind.MONEY),
+        TableColumn("revalued", "As revalued", Kind.MONEY),
+        TableColumn("entries", "Entries", Kind.COUNT),
+    )
+    rows: list[tuple[Value, ...]] = [
+        (each.month, each.booked, each.delta, each.revalued, each.entries)
+        for each in reversed(
+            policies.sum_revalued(
+                start=now.date().replace(year=now.year - 1, day=1), end=now.date()
+            )
+        )
+    ]
+    return _table("revaluations", "Months as booked and as revalued", columns, rows)
+
+
 def fx_table(query: ViewQuery, now: datetime) -> Table:
     """Which dated rates were given? Exact, as text."""
     columns = (

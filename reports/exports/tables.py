@@ -45,13 +45,14 @@ from reports.exports.cost_tables import (
     unit_table,
     value_table,
 )
-from reports.exports.driver_tables import driver_table
+from reports.exports.driver_tables import driver_table, machine_table, volume_table
 from reports.exports.price_tables import (
     commitment_table,
     fx_table,
     price_table,
     proposal_table,
     quarantine_table,
+    revaluation_table,
 )
 from reports.queries.cost_page import COST_GRAMMAR
 from reports.queries.use_cases import USE_CASE_GRAMMAR, read_use_case_table
@@ -353,12 +354,15 @@ EXPORTS: Final[Mapping[str, Export]] = MappingProxyType(
         "cost/use-cases": Export(case_table, COST_GRAMMAR, Action.READ_SPEND),
         "cost/amounts": Export(amount_table, COST_GRAMMAR, Action.READ_SPEND),
         "cost/rules": Export(rule_table, COST_GRAMMAR, Action.READ_SPEND),
+        "cost/hardware": Export(machine_table, COST_GRAMMAR, Action.READ_SPEND),
+        "cost/drivers/volumes": Export(volume_table, COST_GRAMMAR, Action.READ_SPEND),
         "cost/drivers": Export(driver_table, COST_GRAMMAR, Action.READ_SPEND),
         "cost/outcomes": Export(unit_table, COST_GRAMMAR, Action.READ_SPEND),
         "cost/outcomes/values": Export(value_table, COST_GRAMMAR, Action.READ_SPEND),
         "prices": Export(price_table, policies.PRICE_GRAMMAR, Action.READ_SPEND),
         "prices/quarantine": Export(quarantine_table, _NO_FILTERS, Action.READ_SPEND),
         "prices/proposals": Export(proposal_table, _NO_FILTERS, Action.READ_SPEND),
+        "prices/revaluations": Export(revaluation_table, _NO_FILTERS, Action.READ_SPEND),
         "fx-rates": Export(fx_table, _NO_FILTERS, Action.READ_SPEND),
         "commitments": Export(commitment_table, _NO_FILTERS, Action.READ_SPEND),
         "imports": Export(import_table, _NO_FILTERS, Action.READ_SPEND),

@@ -297,7 +297,14 @@ def test_a_revaluation_shows_months_as_booked_and_as_revalued(company, browser):
 @pytest.mark.parametrize("form", ["csv", "json", "xlsx"])
 @pytest.mark.parametrize(
     "screen",
-    ["prices", "prices/quarantine", "prices/proposals", "fx-rates", "commitments"],
+    [
+        "prices",
+        "prices/quarantine",
+        "prices/proposals",
+        "prices/revaluations",
+        "fx-rates",
+        "commitments",
+    ],
 )
 def test_tables_leave_as_files_with_their_position(browser, screen, form):
     answer = browser.get(f"/{screen}.{form}")

@@ -1,11 +1,14 @@
-"""Which volumes of drivers, and which cost of a unit, leave as files? Those of the page."""
+"""Which costs of a unit, volumes and machines leave as files? Those of the pages."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from o10.kernel.viewquery import ViewQuery, to_text
-from reports.core.table import Kind, Table, TableColumn
-from reports.queries.cost_page import COST_GRAMMAR
-from reports.queries.driver_page import get_drivers_page
+from reports.core.table import Kind, Table, TableColumn, Value
+from reports.queries.cost_page import COST_GRAMMAR, CostPage, get_cost_page
+from reports.queries.driver_page import DriversPage, get_drivers_page
+
+VOLUMES_MOST = 10_000
 
 
 def driver_table(query: ViewQuery, now: datetime) -> Table:
@@ -38,12 +41,89 @@ def driver_table(query: ViewQuery, now: datetime) -> Table:
         )
         for line in page.lines
     )
+    return _table("cost-drivers", "Cost of a unit", page, query, columns, rows)
+
+
+def volume_table(query: ViewQuery, now: datetime) -> Table:
+    """Each volume that holds in the month, all of them."""
+    page = get_drivers_page(query=query, now=now, shown=VOLUMES_MOST)
+    columns = (
+        TableColumn("period", "Days", Kind.TEXT),
+        TableColumn("use_case", "Use case", Kind.TEXT),
+        TableColumn("driver", "Driver", Kind.TEXT),
+        TableColumn("volume", "Volume", Kind.COUNT),
+        TableColumn("revision", "Revision", Kind.COUNT),
+        TableColumn("source", "Source", Kind.TEXT),
+        TableColumn("entry", "Entry", Kind.TEXT),
+        TableColumn("recorded_at", "Entered", Kind.INSTANT),
+        TableColumn("recorded_by", "By", Kind.TEXT),
+    )
+    rows = tuple(
+        (
+            row.period,
+            row.use_case,
+            row.driver,
+            row.volume,
+            row.revision,
+            row.source,
+            row.entry_id,
+            row.recorded_at,
+            row.recorded_by,
+        )
+        for row in page.volumes
+    )
+    return _table("driver-volumes", "Volumes of drivers", page, query, columns, rows)
+
+
+def machine_table(query: ViewQuery, now: datetime) -> Table:
+    """Each owned machine of the period with what it cost."""
+    page = get_cost_page(query=query, now=now)
+    columns = (
+        TableColumn("machine", "Machine", Kind.TEXT),
+        TableColumn("month", "Month", Kind.DAY),
+        TableColumn("use_case", "Use case", Kind.TEXT),
+        TableColumn("purchase", "Purchase", Kind.MONEY),
+        TableColumn("residual", "Residual", Kind.MONEY),
+        TableColumn("life_hours", "Life, hours", Kind.COUNT),
+        TableColumn("planned_ppm", "Planned use, parts per million", Kind.COUNT),
+        TableColumn("hours", "Hours ready", Kind.COUNT),
+        TableColumn("used_hours", "Hours used", Kind.COUNT),
+        TableColumn("used", "Used", Kind.MONEY),
+        TableColumn("waste", "Waste", Kind.MONEY),
+    )
+    rows = tuple(
+        (
+            row.machine.name,
+            row.month,
+            row.use_case,
+            row.machine.purchase,
+            row.machine.residual,
+            row.machine.life_hours,
+            row.machine.planned_ppm,
+            row.machine.hours,
+            row.machine.used_hours,
+            row.used,
+            row.waste,
+        )
+        for row in page.machines
+    )
+    return _table("cost-hardware", "Owned hardware", page, query, columns, rows)
+
+
+def _table(
+    name: str,
+    title: str,
+    page: CostPage | DriversPage,
+    query: ViewQuery,
+    columns: tuple[TableColumn, ...],
+    rows: Sequence[tuple[Value, ...]],
+) -> Table:
     return Table(
-        name="cost-drivers",
-        title=f"Cost of a unit {page.month:%B %Y}",
+        name=name,
+        title=f"{title} {page.period.label}",
         currency=page.currency,
         columns=columns,
-        rows=rows,
+        rows=tuple(rows),
         position=page.position.seq,
         position_at=page.position.at,
         view=to_text(query, page=COST_GRAMMAR),

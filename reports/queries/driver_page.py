@@ -34,7 +34,7 @@ class DriverLine:
 class DriversPage:
     """What stands on the page of drivers? The month is the last of the period asked for.
 
-    `volumes` are the volumes that hold, newest days first, at most ROWS_SHOWN of `told`.
+    `volumes` are the volumes that hold, newest days first, as many as asked for of `told`.
     `without` names use cases with cost and without any driver.
     """
 
@@ -59,8 +59,12 @@ class DriversPage:
         )
 
 
-def get_drivers_page(*, query: ViewQuery, now: datetime) -> DriversPage:
+def get_drivers_page(
+    *, query: ViewQuery, now: datetime, shown: int = ROWS_SHOWN
+) -> DriversPage:
     """What did one unit of each driver cost in the last month of the period asked for?
+
+    `shown` = so many of the volumes that hold.
 
     Raises: ValidationFailed (`validation_failed`) for a position the ledger hasn't reached.
     """
@@ -114,7 +118,7 @@ def get_drivers_page(*, query: ViewQuery, now: datetime) -> DriversPage:
         position=counted.position,
         frozen=frozen,
         lines=tuple(sorted(lines, key=lambda line: (-line.cost.cost, line.cost.driver))),
-        volumes=tuple(volume_row(row, called) for row in told[:ROWS_SHOWN]),
+        volumes=tuple(volume_row(row, called) for row in told[:shown]),
         told=len(told),
         without=tuple(
             sorted(

@@ -90,6 +90,7 @@ def show_cost(
         "export_links": exports,
         "case_exports": PageView("/cost/use-cases/", view.query, view.grammar).exports(),
         "amount_exports": PageView("/cost/amounts/", view.query, view.grammar).exports(),
+        "machine_exports": PageView("/cost/hardware/", view.query, view.grammar).exports(),
         "rule_exports": PageView("/cost/rules/", view.query, view.grammar).exports(),
     }
 

@@ -61,6 +61,9 @@ def show_drivers(
         "period": month,
         "currency": page.currency,
         "export_links": exports,
+        "volume_exports": PageView(
+            "/cost/drivers/volumes/", view.query, view.grammar
+        ).exports(),
         "may_tell": can(caller=caller, action=Right.RECORD_USAGE) and not page.frozen,
         "text": entered.text,
         "problems": [

@@ -90,7 +90,8 @@ urlpatterns = [
     path("api/v1/allocation-rules", AllocationRules.as_view(), name="api-allocation-rules"),
     path("api/v1/allocations", Allocations.as_view(), name="api-allocations"),
     re_path(
-        r"^(?P<screen>use-cases|cost|cost/use-cases|cost/amounts|cost/rules|cost/hardware|cost/drivers|cost/drivers/volumes|cost/outcomes"
+        r"^(?P<screen>use-cases|cost|cost/use-cases|cost/amounts|cost/rules|cost/hardware"
+        r"|cost/drivers|cost/drivers/volumes|cost/outcomes"
         r"|cost/outcomes/values|envelopes|ledger|policies/decisions"
         r"|prices|prices/quarantine|prices/proposals|prices/revaluations|fx-rates|commitments"
         r"|imports|imports/bills|close|approvals|approvals/raised|approvals/open|approvals/done"

@@ -180,8 +180,12 @@ def test_volumes_are_pasted_or_sent_as_a_file_whole_or_not_at_all(company, brows
     link = re.search(r'href="(/ledger/ent_[^"]*)"', page)
     entry = browser.get(link[1], follow=True)
     assert "driver" in text_of(entry)
-    for form in ("xlsx", "json"):
-        assert browser.get(f"/cost/drivers.{form}?p=2026-10").status_code == 200
+    volumes = rows_of(browser.get("/cost/drivers/volumes.csv?p=2026-10"))
+    assert [(row["period"], row["volume"]) for row in volumes] == [("2026-10", "900")]
+    for path in ("drivers.xlsx", "drivers.json", "hardware.csv", "drivers/volumes.xlsx"):
+        answer = browser.get(f"/cost/{path}?p=2026-10")
+        assert answer.status_code == 200
+        assert answer.headers["X-O10-Ledger-Position"].isdigit()
     viewer = company.client(Role.VIEWER)
     lines = {"lines": "support-assistant,seats,2026-10,9"}
     assert viewer.post("/cost/drivers/", lines).status_code == 403

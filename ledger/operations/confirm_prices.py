@@ -50,19 +50,7 @@ def confirm_prices(
     )
     if known.exists():
         return True
-    body = {
-        "absent": len(proposal.absent),
-        "actor": actor,
-        "apart": len(proposal.quarantined),
-        "catalogue": {
-            "edition": proposal.edition,
-            "name": proposal.catalogue,
-            "sha256": proposal.sha256,
-        },
-        "change": "confirmed",
-        "list_version": base_version,
-        "unchanged": proposal.unchanged,
-    }
+    body = _body(proposal, base_version, actor)
 
     def run(uid: UUID) -> list[Entry]:
         return [
@@ -103,6 +91,22 @@ def confirm_prices(
     )
     tell_plane(what="prices")
     return True
+
+
+def _body(proposal: Proposal, base_version: int, actor: str) -> dict[str, object]:
+    return {
+        "absent": len(proposal.absent),
+        "actor": actor,
+        "apart": len(proposal.quarantined),
+        "catalogue": {
+            "edition": proposal.edition,
+            "name": proposal.catalogue,
+            "sha256": proposal.sha256,
+        },
+        "change": "confirmed",
+        "list_version": base_version,
+        "unchanged": proposal.unchanged,
+    }
 
 
 def _says_enough(proposal: Proposal) -> bool:

@@ -23,8 +23,8 @@ from policies.web.price_forms import (
     rates_of,
     typed_of,
 )
+from policies.web.shown_commitment import show_commitment
 from policies.web.shown_commitments import (
-    show_commitment,
     show_commitment_form,
     show_commitments,
 )

@@ -167,11 +167,14 @@ class KeyRevoke(Door):
     """The end of one key."""
 
     operations: ClassVar = {
-        "POST": Operation(action=Action.MANAGE_KEYS, gives={JSON: KeyRow}),
+        "POST": Operation(
+            action=Action.MANAGE_KEYS, takes={JSON: GoneBody}, gives={JSON: KeyRow}
+        ),
     }
 
     def post(self, request: Request, key: str) -> HttpResponse:
         """Ends it within a second, for good; twice is the same as once."""
+        self.parse(request, GoneBody)
         facade.revoke_key(key=key, actor=caller_of(request), now=clock.now())
         row = access.find_key(key)
         if row is None:

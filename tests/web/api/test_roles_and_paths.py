@@ -26,6 +26,7 @@ NAMED = {
     "slug": "support-assistant",
     "approval": "apr_01h455vb4pex5vsknk084sn02q",
     "person": "usr_01h455vb4pex5vsknk084sn02q",
+    "key": "key_01h455vb4pex5vsknk084sn02q",
     "envelope": "env_01h455vb4pex5vsknk084sn02q",
     "decision": "dec_01h455vb4pex5vsknk084sn02q",
     "entry": "ent_01h455vb4pex5vsknk084sn02q",

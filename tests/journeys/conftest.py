@@ -91,19 +91,21 @@ class _serving:
 
 
 def _closing(application: Any) -> Any:
-    """Each request has a thread and so a database connection of its own: closed after it."""
+    """Each request has a thread and so a database connection of its own: closed after it.
 
-    def answer(environ: Any, start: Any) -> Iterator[bytes]:
+    The answer is made whole and closed in its thread: one that nobody waited for would be
+    collected by whichever thread comes by, and close the connection of that one.
+    """
+
+    def answer(environ: Any, start: Any) -> list[bytes]:
         from django.db import connections
 
-        thread = threading.get_ident()
+        response = application(environ, start)
         try:
-            yield from application(environ, start)
+            return [b"".join(response)]
         finally:
-            # An answer that nobody waited for is collected by whichever thread comes by: the
-            # connections of that one are not ours to close.
-            if threading.get_ident() == thread:
-                connections.close_all()
+            response.close()
+            connections.close_all()
 
     return answer
 

@@ -17,6 +17,7 @@ import msgspec
 
 from ledger import facade as ledger
 from o10.access.keys import Caller
+from o10.kernel.errors import ValidationFailed
 from o10.wire.facts import UsageRecord
 from policies import facade as policies
 
@@ -56,7 +57,8 @@ def tell_prices(
 ) -> int:
     """How many days of committed capacity were booked? Everything by two people, as always."""
     _rates(finops, until=until, now=now)
-    _contracts(finops, controller, now=now)
+    _contracts(finops, controller, until=until, now=now)
+    _revalue(finops, controller, until=until, now=now)
     start = _start(until)
     _commit(finops, controller, start=start, now=now)
     ledger.record_usage(
@@ -91,7 +93,7 @@ def _rates(finops: Caller, *, until: date, now: datetime) -> None:
     )
 
 
-def _contracts(finops: Caller, controller: Caller, *, now: datetime) -> None:
+def _contracts(finops: Caller, controller: Caller, *, until: date, now: datetime) -> None:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     drafts = (
         policies.PriceDraft(
@@ -109,7 +111,8 @@ def _contracts(finops: Caller, controller: Caller, *, now: datetime) -> None:
             model="llama-3.3-70b-versatile",
             source="contract",
             discount_ppm=120_000,
-            valid_from=midnight,
+            # Signed late: it holds since the first, and what was booked is revalued.
+            valid_from=_first_of_month(until),
             evidence="Volume agreement GR-7",
         ),
     )
@@ -122,6 +125,27 @@ def _contracts(finops: Caller, controller: Caller, *, now: datetime) -> None:
             key=f"demo/{draft.venue}",
         )
         _agree(asked, controller, now=now)
+
+
+def _revalue(finops: Caller, controller: Caller, *, until: date, now: datetime) -> None:
+    """The agreement of groq, for what this month was booked at the list price."""
+    try:
+        asked = policies.propose_revaluation(
+            offers=["groq/llama-3.3-70b-versatile"],
+            start=_first_of_month(until),
+            end=now,
+            reason="Volume agreement GR-7 holds since the first of the month",
+            actor=finops,
+            now=now,
+            key="demo/revaluation",
+        )
+    except ValidationFailed:
+        return  # Nothing of it was used this month.
+    _agree(asked, controller, now=now)
+
+
+def _first_of_month(until: date) -> datetime:
+    return datetime(until.year, until.month, 1, tzinfo=UTC)
 
 
 def _commit(finops: Caller, controller: Caller, *, start: datetime, now: datetime) -> None:

@@ -1,7 +1,7 @@
 """Which text stands in a provider's file? Plain or gzip, UTF-8 with or without its mark.
 
-What is packed otherwise or encoded otherwise is refused in words; a gzip file that is cut off is
-no file, and one that unpacks to more than its limit isn't unpacked.
+What is packed or encoded otherwise is refused in words; a gzip file that is cut off is no file,
+and one that unpacks to more than its limit isn't unpacked.
 """
 
 import gzip
@@ -30,8 +30,8 @@ _NO_UTF_8: Final = "it is not UTF-8 text"
 def open_bytes(body: bytes, *, source: str, limit: int) -> TextIO:
     """Which text is in this upload?
 
-    Raises: FileRejected (`file_rejected`); TooLarge (`too_large`) for a gzip file that unpacks to
-    more than `limit` bytes.
+    Raises: FileRejected (`file_rejected`); TooLarge (`too_large`) for a gzip file that unpacks
+    to more than `limit` bytes.
     """
     _check_form(body[:4], source)
     if body.startswith(GZIP):

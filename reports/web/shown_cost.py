@@ -187,6 +187,7 @@ def _chart(page: facade.CostPage) -> dict[str, Any]:
         "id": "waterfall",
         "title": f"From direct tokens to fully loaded cost, {page.period.label}",
         "subtitle": f"{currency}; each part stands on those before it",
+        "size": "many",
         "summary": page.headline,
         "figure": figure,
         "legend": [{"mark": "py", "label": "Part"}, {"mark": "ac", "label": "Fully loaded"}],

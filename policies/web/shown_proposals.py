@@ -206,8 +206,9 @@ def show_revaluations(
     touched = sum(each.entries for each in months)
     return {
         "head": {
-            "headline": f"Corrected prices moved the last {len(months)} months by "
-            f"{_moved(delta, currency)}, on {touched:,} entries."
+            "headline": f"Corrected prices made the last {len(months)} months "
+            f"{figures.money(abs(delta), currency).text} "
+            f"{'dearer' if delta > 0 else 'cheaper'}, on {touched:,} entries."
             if touched
             else "No past price was corrected.",
             "subline": "Originals stay as booked. The difference of each stands in a "

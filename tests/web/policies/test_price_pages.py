@@ -286,7 +286,7 @@ def test_a_revaluation_shows_months_as_booked_and_as_revalued(company, browser):
     assert browser.post("/prices/revaluations/", ask | {"key": "reval-2"}).status_code == 302
     agree(company)
     page = text_of(browser.get("/prices/revaluations/"))
-    assert "Corrected prices moved the last" in page
+    assert "Corrected prices made the last" in page
     months = facade.sum_revalued(start=NOW.date().replace(month=1, day=1), end=NOW.date())
     assert any(month.delta for month in months)
     assert all(month.revalued == month.booked + month.delta for month in months)

@@ -98,3 +98,36 @@ def test_the_pages_are_accessible_and_fit_a_phone(visit: Any, path: str, scheme:
     page = visit(path, role=Role.CONTROLLER, width=390, color_scheme=scheme)
     assert axe_findings(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_models_and_people_are_changed_on_their_pages(site: Any, visit: Any) -> None:
+    page = visit(f"/use-cases/{ENVELOPE}/policy/")
+    page.fill("#model", "openai/gpt-4o")
+    page.fill("#add-reason", "the first of the list")
+    page.get_by_role("button", name="Allow this model alone").click()
+    page.wait_for_selector("text=Only approved models may be used from the next call on.")
+    page.fill("#model", "openai/gpt-4.1")
+    page.fill("#add-reason", "it is cheaper")
+    page.get_by_role("button", name="Ask to approve it").click()
+    page.wait_for_selector("text=Nothing has changed yet.")
+    people = visit("/settings/people/", role=Role.ADMIN)
+    people.fill("#person-name", "Grace Hopper")
+    people.fill("#email", "grace@acme.example")
+    people.select_option("#person-role", "cfo")
+    people.get_by_role("button", name="Add the person").click()
+    people.wait_for_selector("text=A viewer until others agree")
+    second = visit("/", role=Role.CONTROLLER)
+    assert "your decision" in second.locator("#decisions-t").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("path", "role"),
+    [(f"/use-cases/{ENVELOPE}/policy/", Role.FINOPS), ("/settings/people/", Role.ADMIN)],
+)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_rules_and_people_are_accessible_and_fit_a_phone(
+    visit: Any, path: str, role: Role, scheme: str
+) -> None:
+    page = visit(path, role=role, width=390, color_scheme=scheme)
+    assert axe_findings(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

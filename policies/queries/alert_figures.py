@@ -122,9 +122,7 @@ def list_unpriced(*, now: datetime) -> list[Unpriced]:
         denied = [Unpriced(*row) for row in cursor.fetchall()]
         cursor.execute("SELECT id, slug FROM policies_use_case")
         slugs = dict(cursor.fetchall())
-    served = ledger.list_served_unpriced(
-        ledger_id=ledger.COMPANY_LEDGER, since=now - LOOK_BACK
-    )
+    served = ledger.list_served_unpriced(ledger_id=ledger.COMPANY_LEDGER, since=now - LOOK_BACK)
     return denied + [
         Unpriced(slugs.get(use_case, ""), model, calls, served=calls)
         for use_case, model, calls in served[:_MOST_UNPRICED]

@@ -405,10 +405,9 @@ def test_the_worked_example_of_a_breach():
     assert breach_ppm(cap=61, **half) == 1_000_000
 
 
+@settings(deadline=None, max_examples=30)
 @given(
-    st.lists(
-        st.lists(st.integers(0, 10**12), min_size=7, max_size=7), min_size=1, max_size=8
-    ),
+    st.lists(st.lists(st.integers(0, 10**12), min_size=7, max_size=7), min_size=1, max_size=8),
     st.integers(0, 10**13),
     st.integers(0, 10**13),
     st.integers(0, 400 * 86_400),

@@ -24,7 +24,7 @@ STOCKS = {"leased"}
 
 @pytest.fixture(scope="module")
 def company(database_urls, django_db_setup, django_db_blocker, tmp_path_factory):
-    """Nine weeks of calls: dearer on Fridays, a tenth of them failed, a dear model at the end."""
+    """Nine weeks of calls: dearer on Fridays, one failed, a frontier model in the last days."""
     home = tmp_path_factory.mktemp("home")
     made = cost_company(database_urls, django_db_blocker, home)
     there = next(made)

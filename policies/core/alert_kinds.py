@@ -215,6 +215,10 @@ _EVENT_TYPES: Final = {
 }
 
 
+NEWS: Final = frozenset({"period_closed", "criterion_restored", "report_published"})
+"""Kinds that ask nothing of anybody: told once, and resolved as soon as they are told."""
+
+
 def event_type_of(kind: str) -> str:
     """Which type has the event of this kind outside? Never renamed."""
     known = KINDS.get(kind)

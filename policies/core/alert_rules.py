@@ -284,6 +284,7 @@ def unpriced_finding(
 ) -> Finding:
     """What is said of calls that were denied, or served, without a price?"""
     counted = f"{calls:,} {'call' if calls == 1 else 'calls'}"
+    asker = use_case or "somebody unknown"
     if served:
         return Finding(
             subject=f"{use_case[:64]}:served:{model[:80]}",
@@ -300,7 +301,7 @@ def unpriced_finding(
     return Finding(
         subject=f"{use_case[:64]}:{model[:90]}",
         window=window_text(Window.DAY, now=now, zone=zone),
-        title=f"No price is known for {model or 'the model asked for'}.",
+        title=f"No price is known for {model or 'the model'} that {asker} asks for.",
         detail=(
             f"{counted} of {use_case or 'an unknown use case'} denied (PRICE_UNKNOWN): a model "
             "without a price never counts as free. Add a price or use another model."

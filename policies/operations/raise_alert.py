@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from o10.kernel import ids
-from policies.core.alert_kinds import Severity
+from policies.core.alert_kinds import NEWS, Severity
 from policies.models import Alert, AlertChannel, AlertDelivery, AlertRule, AlertSnooze
 
 _KIND = re.compile(r"[a-z][a-z_]{1,39}", re.A)
@@ -59,7 +59,7 @@ def raise_alert(
     the same within one window; `title` one sentence with one number; `evidence` the figures
     (integers of money as text), never a secret or a prompt. `use_case` and `envelope` are
     numbers; `rule` the number of its rule, else the built-in rule of the kind holds.
-    `test` = fired by hand, resolved at once; `channels` = told to these alone.
+    `test` = fired by hand, resolved at once, as are news; `channels` = told to these alone.
     Locks: the unique key of the alert.
     Raises: AlertMalformed for a fault of the calling code.
     """
@@ -82,7 +82,7 @@ def raise_alert(
             use_case_id=use_case,
             envelope_id=envelope,
             test=test,
-            state="resolved" if test else "open",
+            state="resolved" if test or kind in NEWS else "open",
             raised_at=now,
             state_at=now,
         )

@@ -228,8 +228,8 @@ def get_alert(*, alert: str, now: datetime, slugs: AbstractSet[str] | None = Non
 
 
 def count_open_alerts(*, slugs: AbstractSet[str] | None = None) -> int:
-    """How many alerts wait for somebody? Acknowledged ones do not."""
-    return _seen(slugs).filter(state="open").count()
+    """How many alerts wait for somebody? Acknowledged ones and mere information do not."""
+    return _seen(slugs).filter(state="open").exclude(severity="info").count()
 
 
 def count_by_severity() -> dict[str, int]:

@@ -74,14 +74,20 @@ def show_list(
     now: datetime,
 ) -> dict[str, Any]:
     """Which context has the list?"""
-    unresolved = sum(counts.values())
-    if unresolved:
+    waiting = sum(number for severity, number in counts.items() if severity != "info")
+    told = counts.get("info", 0)
+    if waiting:
         worst = counts.get("critical", 0)
-        headline = f"{unresolved:,} alert{'s' if unresolved > 1 else ''} not yet resolved"
+        headline = (
+            f"{waiting:,} alerts need attention" if waiting > 1 else "1 alert needs attention"
+        )
         headline += f", {worst:,} of them critical." if worst else "."
-        subline = found.items[0].title if found.items and state != "resolved" else ""
+        subline = f"{told:,} more for information." if told else ""
     else:
-        headline, subline = "Nothing needs attention.", "Rules are looked at every 15 seconds."
+        headline = "Nothing needs attention."
+        subline = (
+            f"{told:,} for information." if told else "Rules are looked at every 15 seconds."
+        )
     return {
         "head": {
             "headline": headline,

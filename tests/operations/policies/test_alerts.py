@@ -70,6 +70,20 @@ def test_a_finding_is_raised_once_in_its_window(demo):
     assert Alert.objects.count() == 2
 
 
+def test_news_are_told_and_wait_for_nobody(demo, web):
+    channel(target=web.url)
+    raise_one(kind="period_closed", severity="info", title="2026-10 is closed")
+    raise_one(subject="env_2", severity="info")
+    assert {each.kind: each.state for each in Alert.objects.all()} == {
+        "period_closed": "resolved",
+        "envelope_threshold": "open",
+    }
+    assert deliver_all() == 2
+    assert policies.count_open_alerts() == 0
+    raise_one(subject="env_3", severity="warning")
+    assert policies.count_open_alerts() == 1
+
+
 def test_p30_many_workers_at_once_raise_and_tell_it_once(committed_books, web):
     Organisation.objects.create(
         slug="acme", name="Acme", demo=True, created_at=NOW, created_by="system"

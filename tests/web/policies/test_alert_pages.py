@@ -78,7 +78,7 @@ def test_the_list_and_the_navigation_count_what_is_open(company):
     raise_one()
     raise_one("env_2", severity="warning")
     text = text_of(client(company).get("/alerts/"))
-    assert "2 alerts not yet resolved, 1 of them critical." in text
+    assert "2 alerts need attention, 1 of them critical." in text
     assert "&lt;script&gt;" in text and "<script>alert(" not in text
     nav = re.search(r'href="/alerts/"[^>]*>.*?</a>', text, re.S)
     assert nav and re.search(r">\s*2\b", nav[0])

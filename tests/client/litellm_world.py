@@ -116,7 +116,22 @@ class Company:
         )
         approval = asked["approval"]["id"]
         self._post("controller", f"/api/v1/approvals/{approval}:approve", {"reason": "a test"})
+        self._wait_in_force(slug)
         return slug
+
+    def _wait_in_force(self, slug: str, *, seconds: float = 20.0) -> None:
+        """Every worker of the plane has heard of the envelope: it may take a second."""
+        body = {"use_case": slug, "model": "openai/gpt-5.4-mini", "input_tokens": 1}
+        deadline = time.monotonic() + seconds
+        seen = 0
+        while seen < 6:
+            # Each connection is taken by one of the workers.
+            _, answer = self.o10.post("/api/v1/authorize:dry-run", body)
+            named = [each["name"] for each in answer.get("envelopes", ())]
+            seen = seen + 1 if any(slug in name for name in named) else 0
+            assert time.monotonic() < deadline, answer
+        # A dry run looks into the database; the tills of the same workers hear of it by then.
+        time.sleep(0.7)
 
     def _post(self, role: str, path: str, body: dict[str, Any]) -> Any:
         if role not in self._keys:

@@ -165,3 +165,18 @@ def test_a_frozen_link_gives_the_same_figures_in_a_fresh_browser(site, visit):
     second = visit("/?as_of=9", role=Role.VIEWER)
     assert second.locator("#overview-figures").inner_text() == first
     assert second.locator("text=Back to live").count() == 1
+
+
+def test_the_buttons_of_a_live_page_stay_ready_while_it_asks(site, visit):
+    page = visit(path_of(site, "/envelopes/ENV/?amount=21000"))
+    look = """live => {
+        const button = document.querySelector("#envelope button[type=submit]");
+        const asking = live ? document.querySelector("#envelope") : button.form;
+        asking.classList.add("htmx-request");
+        const style = getComputedStyle(button);
+        const seen = [style.opacity, style.pointerEvents];
+        asking.classList.remove("htmx-request");
+        return seen;
+    }"""
+    assert page.evaluate(look, True) == ["1", "auto"]
+    assert page.evaluate(look, False) == ["0.65", "none"]

@@ -6,6 +6,7 @@ from typing import Final
 from ledger import facade as ledger
 from o10.kernel.viewquery import ViewQuery
 from reports.core.table import Kind, Table, TableColumn, Value
+from reports.exports.current_table import current_table
 from reports.queries.close_checklist import list_period_states, read_checklist
 
 ROWS_MOST: Final = 10_000
@@ -56,7 +57,7 @@ def import_table(query: ViewQuery, now: datetime) -> Table:
         )
         for row in found[:FILES_MOST]
     ]
-    return _table("imports", "Imports", columns, rows, more=len(found) > FILES_MOST)
+    return current_table("imports", "Imports", columns, rows, more=len(found) > FILES_MOST)
 
 
 def bill_table(query: ViewQuery, now: datetime) -> Table:
@@ -96,7 +97,7 @@ def bill_table(query: ViewQuery, now: datetime) -> Table:
         )
         for each in ledger.reconcile_invoices(ledger.list_invoices())
     ]
-    return _table("bills", "Bills", columns, rows)
+    return current_table("bills", "Bills", columns, rows)
 
 
 def month_table(query: ViewQuery, now: datetime) -> Table:
@@ -124,7 +125,7 @@ def month_table(query: ViewQuery, now: datetime) -> Table:
         )
         for line in list_period_states(now=now)
     ]
-    return _table("months", "Months", columns, rows)
+    return current_table("months", "Months", columns, rows)
 
 
 def reject_table(public: str, now: datetime) -> Table:
@@ -144,7 +145,7 @@ def reject_table(public: str, now: datetime) -> Table:
         (each.row, each.code, each.message, each.content) for each in found
     ]
     more = row.rows_rejected > len(found)
-    return _table(
+    return current_table(
         f"{public}-rejects", f"Rejected rows of {row.file_name}", columns, rows, more=more
     )
 
@@ -191,7 +192,7 @@ def invoice_table(public: str, now: datetime) -> Table:
     ]
     name = f"bill-{stands.invoice.venue}-{stands.invoice.period}"
     title = f"Bill of {stands.invoice.venue}, {stands.invoice.period}"
-    return _table(name, title, columns, rows, more=len(lines) > ROWS_MOST)
+    return current_table(name, title, columns, rows, more=len(lines) > ROWS_MOST)
 
 
 def close_table(period: str, now: datetime) -> Table:
@@ -240,27 +241,4 @@ def close_table(period: str, now: datetime) -> Table:
         ]
         later = len(listed.restated.lines)
         rows.append(("restated", "total", "", listed.restated.restated_nanos, later, None, ""))
-    return _table(f"close-{period}", f"Close of {period}", columns, rows)
-
-
-def _table(
-    name: str,
-    title: str,
-    columns: tuple[TableColumn, ...],
-    rows: list[tuple[Value, ...]],
-    *,
-    more: bool = False,
-) -> Table:
-    company = ledger.ledger_of_company()
-    position = ledger.position_of(ledger_id=company.id)
-    return Table(
-        name=name,
-        title=title,
-        currency=company.currency,
-        columns=columns,
-        rows=tuple(rows),
-        position=position.seq,
-        position_at=position.at,
-        view="",
-        more=more,
-    )
+    return current_table(f"close-{period}", f"Close of {period}", columns, rows)

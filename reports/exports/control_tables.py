@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from ledger import facade as ledger
 from o10.access.keys import Caller
 from policies import facade as policies
 from reports.core.table import Kind, Table, TableColumn, Value
+from reports.exports.current_table import current_table
 
 Columns = Sequence[tuple[str, str, Kind]]
 ROWS_MOST = 10_000
@@ -215,16 +215,5 @@ def _table(
     *,
     more: bool = False,
 ) -> Table:
-    company = ledger.ledger_of_company()
-    position = ledger.position_of(ledger_id=company.id)
-    return Table(
-        name=name,
-        title=title,
-        currency=company.currency,
-        columns=tuple(TableColumn(*each) for each in columns),
-        rows=tuple(rows),
-        position=position.seq,
-        position_at=position.at,
-        view="",
-        more=more,
-    )
+    named = [TableColumn(*each) for each in columns]
+    return current_table(name, title, named, rows, more=more)

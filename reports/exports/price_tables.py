@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Final
 
-from ledger import facade as ledger
 from o10.kernel.money import amount_text
 from o10.kernel.viewquery import ViewQuery, to_text
 from policies import facade as policies
 from reports.core.table import Kind, Table, TableColumn, Value
+from reports.exports.current_table import current_table
 
 ROWS_MOST: Final = 10_000
 _METERS: Final = (
@@ -64,7 +64,7 @@ def price_table(query: ViewQuery, now: datetime) -> Table:
         for line in lines[:ROWS_MOST]
     ]
     view = to_text(query, page=policies.PRICE_GRAMMAR)
-    return _table("prices", "Prices", columns, rows, view=view)
+    return current_table("prices", "Prices", columns, rows, view=view)
 
 
 def quarantine_table(query: ViewQuery, now: datetime) -> Table:
@@ -90,7 +90,7 @@ def quarantine_table(query: ViewQuery, now: datetime) -> Table:
         )
         for row in policies.list_quarantine()
     ]
-    return _table("price-quarantine", "Quarantined prices", columns, rows)
+    return current_table("price-quarantine", "Quarantined prices", columns, rows)
 
 
 def proposal_table(query: ViewQuery, now: datetime) -> Table:
@@ -128,7 +128,7 @@ def proposal_table(query: ViewQuery, now: datetime) -> Table:
         )
         for each in policies.list_proposals()
     ]
-    return _table("price-proposals", "Price proposals", columns, rows)
+    return current_table("price-proposals", "Price proposals", columns, rows)
 
 
 def revaluation_table(query: ViewQuery, now: datetime) -> Table:
@@ -148,7 +148,7 @@ def revaluation_table(query: ViewQuery, now: datetime) -> Table:
             )
         )
     ]
-    return _table("revaluations", "Months as booked and as revalued", columns, rows)
+    return current_table("revaluations", "Months as booked and as revalued", columns, rows)
 
 
 def fx_table(query: ViewQuery, now: datetime) -> Table:
@@ -174,7 +174,7 @@ def fx_table(query: ViewQuery, now: datetime) -> Table:
         )
         for line in policies.list_fx_rates(now=now)
     ]
-    return _table("fx-rates", "FX rates", columns, rows)
+    return current_table("fx-rates", "FX rates", columns, rows)
 
 
 def commitment_table(query: ViewQuery, now: datetime) -> Table:
@@ -232,26 +232,4 @@ def commitment_table(query: ViewQuery, now: datetime) -> Table:
         )
         for view in policies.list_commitments(now=now)
     ]
-    return _table("commitments", "Commitments", columns, rows)
-
-
-def _table(
-    name: str,
-    title: str,
-    columns: tuple[TableColumn, ...],
-    rows: list[tuple[Value, ...]],
-    *,
-    view: str = "",
-) -> Table:
-    company = ledger.ledger_of_company()
-    position = ledger.position_of(ledger_id=company.id)
-    return Table(
-        name=name,
-        title=title,
-        currency=company.currency,
-        columns=columns,
-        rows=tuple(rows),
-        position=position.seq,
-        position_at=position.at,
-        view=view,
-    )
+    return current_table("commitments", "Commitments", columns, rows)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from o10.kernel import ids
-from o10.kernel.errors import FieldError, NotFound, ValidationFailed
 from reports.models import DriverVolume
-from reports.queries.outcome_list import Slugs, slugs
+from reports.queries.outcome_list import Slugs, newest_page, slugs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,27 +64,14 @@ def list_volume_rows(
     Raises: NotFound (`not_found`) for an unknown use case; ValidationFailed for a cursor that
     is none of ours.
     """
-    called = slugs()
     rows = DriverVolume.objects.order_by("-id")
-    if use_case:
-        number = next((n for n, slug in called.names.items() if slug == use_case), None)
-        if number is None:
-            raise NotFound(kind="use_case", id=use_case)
-        rows = rows.filter(use_case=number)
-    if among is not None:
-        rows = rows.filter(
-            use_case__in=[n for n, slug in called.names.items() if slug in among]
-        )
     if driver:
         rows = rows.filter(driver=driver)
-    if cursor:
-        if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-            message = "The cursor is `next` of the page before."
-            raise ValidationFailed(errors=[FieldError("/cursor", "bad_format", message)])
-        rows = rows.filter(id__lt=int(cursor))
-    found = list(rows[: limit + 1])
-    more = str(found[limit - 1].id) if len(found) > limit else None
-    return [volume_row(row, called) for row in found[:limit]], more
+    called = slugs()
+    found, more = newest_page(
+        rows, called=called, use_case=use_case, among=among, cursor=cursor, limit=limit
+    )
+    return [volume_row(row, called) for row in found], more
 
 
 def volume_row(row: DriverVolume, called: Slugs) -> VolumeRow:

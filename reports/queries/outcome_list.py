@@ -122,8 +122,30 @@ def list_outcomes(
     Raises: NotFound (`not_found`) for an unknown use case; ValidationFailed for a cursor that
     is none of ours.
     """
-    called = slugs()
     rows = Outcome.objects.order_by("-id")
+    if kind:
+        rows = rows.filter(kind=kind)
+    called = slugs()
+    found, more = newest_page(
+        rows, called=called, use_case=use_case, among=among, cursor=cursor, limit=limit
+    )
+    return [_outcome(row, called) for row in found], more
+
+
+def newest_page(
+    rows: Any,
+    *,
+    called: "Slugs",
+    use_case: str,
+    among: Collection[str] | None,
+    cursor: str,
+    limit: int,
+) -> tuple[list[Any], str | None]:
+    """Which of these facts of use cases, newest first, are on the page after this cursor?
+
+    `rows` is a query with a `use_case` number; the second part is the next cursor.
+    Raises: as `list_outcomes`.
+    """
     if use_case:
         number = next((n for n, slug in called.names.items() if slug == use_case), None)
         if number is None:
@@ -133,16 +155,13 @@ def list_outcomes(
         rows = rows.filter(
             use_case__in=[n for n, slug in called.names.items() if slug in among]
         )
-    if kind:
-        rows = rows.filter(kind=kind)
     if cursor:
         if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
             message = "The cursor is `next` of the page before."
             raise ValidationFailed(errors=[FieldError("/cursor", "bad_format", message)])
         rows = rows.filter(id__lt=int(cursor))
     found = list(rows[: limit + 1])
-    more = str(found[limit - 1].id) if len(found) > limit else None
-    return [_outcome(row, called) for row in found[:limit]], more
+    return found[:limit], str(found[limit - 1].id) if len(found) > limit else None
 
 
 def list_stated(*, month: date | None = None) -> list[AmountRow]:
